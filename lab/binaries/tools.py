@@ -1,0 +1,110 @@
+"""Which binaries there are, as data. A new one is an entry here and, for its dependencies, a folder in modules/."""
+
+import hashlib
+import os
+import platform
+import re
+import sys
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from lab import cache
+from lab.errors import LabError
+
+MODULES = Path(__file__).parent.parent / "modules"
+BUILD_FLAGS = ("-trimpath", "-mod=readonly", "-buildvcs=false")
+BUILD_ENVIRONMENT = {"CGO_ENABLED": "0", "GOWORK": "off", "GO111MODULE": "on", "GOTOOLCHAIN": "local"}
+ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True)
+class Module:
+    """A go.mod and go.sum of ours that pin one product and all that it depends on."""
+
+    name: str
+    product: str  # the Go module whose version is the product's
+    version_variables: tuple[str, ...] = ()  # package paths whose gitVersion, gitMajor, gitMinor tell the version
+
+    @property
+    def folder(self) -> Path:
+        return MODULES / self.name
+
+    @cached_property
+    def go_mod(self) -> str:
+        return (self.folder / "go.mod").read_text()
+
+    @property
+    def version(self) -> str:
+        """The product's version, such as v1.2.3."""
+        return self._match(rf"^\s*(?:require )?{re.escape(self.product)} (v\S+)")
+
+    @property
+    def go_version(self) -> tuple[int, ...]:
+        """The oldest Go that can build it."""
+        return tuple(int(part) for part in self._match(r"^go (\d+\.\d+(?:\.\d+)?)$").split("."))
+
+    @property
+    def linker_flags(self) -> str:
+        major, minor, _ = self.version.removeprefix("v").split(".", 2)
+        values = {"gitVersion": self.version, "gitMajor": major, "gitMinor": minor}
+        stamps = [f"-X {path}.{name}={value}" for path in self.version_variables for name, value in values.items()]
+        return " ".join(["-s -w", *stamps])
+
+    @cached_property
+    def key(self) -> str:
+        """What the module's binaries are made from, in sixteen characters."""
+        digest = hashlib.sha256()
+        parts = [self.go_mod, (self.folder / "go.sum").read_text(), *BUILD_FLAGS, self.linker_flags, target()]
+        parts += [f"{name}={value}" for name, value in sorted(BUILD_ENVIRONMENT.items())]
+        for part in parts:
+            digest.update(part.encode() + b"\0")
+        return f"{self.name}-{self.version}-{digest.hexdigest()[:16]}"
+
+    def _match(self, pattern: str) -> str:
+        found = re.search(pattern, self.go_mod, re.MULTILINE)
+        if not found:
+            raise LabError(f"{self.folder / 'go.mod'} has no line like {pattern!r}")
+        return found.group(1)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """One binary."""
+
+    name: str
+    module: Module
+    package: str
+    seconds: int  # to build it on two cores with nothing cached, after those above it
+    in_archive: bool = False  # whether the official envtest archive has it
+
+    def cached(self) -> Path:
+        return cache.folder() / "bin" / self.module.key / self.name
+
+
+KUBERNETES = Module("kubernetes", "k8s.io/kubernetes", ("k8s.io/component-base/version",))
+ETCD = Module("etcd", "go.etcd.io/etcd/server/v3")
+KWOK = Module("kwok", "sigs.k8s.io/kwok")
+
+TOOLS = {
+    tool.name: tool
+    for tool in (
+        Tool("etcd", ETCD, "go.etcd.io/etcd/server/v3", 20, in_archive=True),
+        Tool("kube-apiserver", KUBERNETES, "k8s.io/kubernetes/cmd/kube-apiserver", 240, in_archive=True),
+        Tool("kube-controller-manager", KUBERNETES, "k8s.io/kubernetes/cmd/kube-controller-manager", 60),
+        Tool("kube-scheduler", KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler", 10),
+        Tool("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", 25, in_archive=True),
+        Tool("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", 60),
+    )
+}
+
+
+def target() -> str:
+    """This machine as Go and the archives call it, such as linux-amd64."""
+    machine = platform.machine().lower()
+    return f"{sys.platform}-{ARCHITECTURES.get(machine, machine)}"
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0))

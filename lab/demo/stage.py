@@ -1,0 +1,172 @@
+"""What the demo stands on: a running lab, kubectl as the reader would use it, the operator under its shipped Role."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+from lab import Lab, binaries
+from lab.errors import LabError, UsageError
+from lab.kubernetes.identity import service_account_kubeconfig
+from lab.processes import Identity, end, identify
+
+REPOSITORY = Path(__file__).resolve().parent.parent.parent
+SYSTEM = "mooring-system"
+LISTENS = re.compile(r"the admin server listens on ([0-9.:]+)")
+SERVED_SECONDS = 20.0
+READY_SECONDS = 30.0
+STOP_SECONDS = 10.0
+
+
+class Stage:
+    """A running lab, and hands to show it with."""
+
+    def __init__(self, lab: Lab, folder: Path) -> None:
+        self.lab = lab
+        self.folder = folder
+        # Where the operator answers about its health, once it runs.
+        self.operator = ""
+        self._kubectl = str(binaries.find("kubectl"))
+
+    def chapter(self, title: str, *words: str) -> None:
+        """Begin a part of the story."""
+        print(f"\n{'=' * len(title)}\n{title}\n{'=' * len(title)}", flush=True)
+        for line in words:
+            print(line, flush=True)
+
+    def kubectl(self, *arguments: str, given: str | None = None) -> None:
+        """Run kubectl as the reader could, and show it; fail with its own words."""
+        print(f"\n$ kubectl {shlex.join(arguments)}", flush=True)
+        done = self._run(*arguments, given=given, shown=True)
+        if done.returncode != 0:
+            raise LabError(f"kubectl {' '.join(arguments)} failed; its own words stand above")
+
+    def ask(self, *arguments: str, given: str | None = None) -> str:
+        """Run kubectl unseen and return what it says."""
+        done = self._run(*arguments, given=given, shown=False)
+        if done.returncode != 0:
+            raise LabError(f"kubectl {' '.join(arguments)} failed: {done.stderr.decode(errors='replace').strip()}")
+        return done.stdout.decode()
+
+    def _run(self, *arguments: str, given: str | None, shown: bool) -> subprocess.CompletedProcess[bytes]:
+        return subprocess.run(
+            [self._kubectl, *arguments],
+            cwd=REPOSITORY,
+            env={**os.environ, **self.lab.env, "KUBECACHEDIR": str(self.folder / "kubectl-cache")},
+            input=(given or "").encode(),
+            stdout=None if shown else subprocess.PIPE,
+            stderr=None if shown else subprocess.PIPE,
+            check=False,
+        )
+
+    def until(self, what: str, holds: Any, seconds: float = READY_SECONDS) -> None:
+        """Look until something holds; say what did not in time."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() > deadline:
+                raise LabError(
+                    f"not within {seconds:.0f} s: {what}; see {self.folder}/logs and {self.folder}/operator.log"
+                )
+            time.sleep(0.1)
+
+    def wait_served(self, plural: str) -> None:
+        """Wait until kubectl can explain a new kind: the API server publishes its texts a moment after Established."""
+
+        def explained() -> bool:
+            asked = ("explain", plural, "--api-version=mooring.dev/v1alpha1")
+            return self._run(*asked, given=None, shown=False).returncode == 0
+
+        self.until(f"the API server publishes {plural}", explained, SERVED_SECONDS)
+
+    def github(self, path: str, body: dict[str, Any]) -> Any:
+        """Ask the control API of the lab's GitHub."""
+        request = urllib.request.Request(  # noqa: S310 - the lab's own address
+            self.lab.env["LAB_GITHUB_CONTROL_URL"] + path,
+            data=json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {self.lab.env['LAB_ADMIN_TOKEN']}", "Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:  # noqa: S310 - the same
+            return json.loads(answer.read())
+
+    def secret(self, namespace: str, name: str, token: str, *, verb: str = "apply") -> None:
+        """Write a Secret without showing what is in it."""
+        print(f"\n$ kubectl {verb} -n {namespace} -f -   # Secret {name}, github-token: ghp_…", flush=True)
+        manifest = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": namespace},
+            "data": {"github-token": base64.b64encode(token.encode()).decode()},
+        }
+        print(self.ask(verb, "--server-side", "--force-conflicts", "-f", "-", given=json.dumps(manifest)).strip())
+
+
+# --- the operator ---
+
+
+def start_operator(stage: Stage) -> None:
+    """Start the operator under its shipped Role and wait until it is ready."""
+    kubeconfig = service_account_kubeconfig(
+        stage.lab.env, SYSTEM, "mooring-operator", stage.folder / "operator.kubeconfig", expiration_seconds=24 * 3600
+    )
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(REPOSITORY / "operator"),
+        "KUBECONFIG": str(kubeconfig),
+        "MOORING_NAMESPACE": SYSTEM,
+        "MOORING_CHECKOUT_IMAGE": "mooring:demo",
+        "MOORING_GITHUB_API_URL": stage.lab.env["MOORING_GITHUB_API_URL"],
+        "MOORING_GITHUB_CA_FILE": stage.lab.env["MOORING_GITHUB_CA_FILE"],
+        "MOORING_OPERATOR_LISTEN": "127.0.0.1:0",
+    }
+    with (stage.folder / "operator.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mooring", "operator"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    found = identify(process.pid)
+    (stage.folder / "operator.json").write_text(json.dumps({"pid": found.pid, "started": found.started}))
+
+    def ready() -> bool:
+        if process.poll() is not None:
+            last = (stage.folder / "operator.log").read_text().strip().splitlines()[-1:]
+            raise LabError(f"the operator ended with code {process.returncode}: {' '.join(last)}")
+        found = LISTENS.search((stage.folder / "operator.log").read_text())
+        if found is None:
+            return False
+        stage.operator = f"http://{found[1]}"
+        try:
+            with urllib.request.urlopen(f"{stage.operator}/readyz", timeout=5) as answer:  # noqa: S310 - our own
+                return bool(answer.status == 200)
+        except OSError:
+            return False
+
+    stage.until("the operator is ready", ready)
+
+
+def stop(folder: Path) -> bool:
+    """Stop what an earlier demo left running; tell whether there was anything."""
+    found = False
+    record = folder / "operator.json"
+    if record.exists():
+        process = Identity(**json.loads(record.read_text()))
+        found = process.alive
+        end(process, STOP_SECONDS)
+        record.unlink()
+    try:
+        Lab.attach(folder).down()
+    except UsageError:
+        return found
+    return True

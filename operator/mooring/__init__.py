@@ -1,0 +1,1 @@
+"""Mooring: a Kubernetes operator that ties GitHub repositories to running workloads."""

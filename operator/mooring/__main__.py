@@ -1,0 +1,220 @@
+"""The console entry: `mooring COMMAND`. It reads arguments, runs one command and turns its outcome into an exit code.
+
+Each command imports what it needs when it runs, so that none pays for another. Exit codes: 0 done, 1 the answer is no,
+2 the input is wrong, with one line on standard error that says what to do.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from mooring.settings import Settings
+
+OK, NO, BAD_INPUT = 0, 1, 2
+
+
+class InputError(Exception):
+    """Something that the caller gave is wrong; the text says what, and what to do."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints take one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; the return value is the exit code."""
+    try:
+        options = _parser().parse_args(arguments)
+        run: Callable[[argparse.Namespace], int] = options.run
+        return run(options)
+    except InputError as problem:
+        line = " ".join(str(problem).split())
+        sys.stderr.write(f"mooring: {line}\n")
+        return BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="mooring", description="Ties GitHub repositories to running workloads.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"mooring {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    _add_operator(commands)
+    _add_crds(commands)
+    _add_rbac(commands)
+    return parser
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("mooring")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+# --- mooring operator ---
+
+
+def _add_operator(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    command = commands.add_parser(
+        "operator",
+        help="reconcile Projects, GitHubUsers and GitHubInstallations",
+        description="Run the operator. It is configured by MOORING_* variables of the environment.",
+        allow_abbrev=False,
+    )
+    command.set_defaults(run=_operator)
+
+
+def _operator(_: argparse.Namespace) -> int:
+    import asyncio
+
+    from mooring.observability import logs
+    from mooring.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.load()
+    except SettingsError as problem:
+        return _refuse(problem)
+    logs.configure(settings.log_level)
+    return asyncio.run(_serve_operator(settings))
+
+
+async def _serve_operator(settings: "Settings") -> int:
+    import os
+
+    from mooring import wiring
+    from mooring.admin import AdminServer, CannotListenError
+    from mooring.cluster.connection import ConfigurationError
+    from mooring.domain.errors import Trouble
+    from mooring.domain.policy import PolicyError
+    from mooring.handlers import kinds
+
+    try:
+        async with (
+            wiring.operator(settings, os.environ, version=_version()) as operator,
+            AdminServer(
+                settings.operator_listen,
+                operator.metrics.registry,
+                operator.health,
+                variable="MOORING_OPERATOR_LISTEN",
+            ) as admin,
+        ):
+            await operator.run(lambda stop: kinds.follow(settings, operator.intake, stop), admin.stop)
+    except (ConfigurationError, PolicyError, CannotListenError) as problem:
+        return _refuse(problem)
+    except Trouble as trouble:
+        # The adapter's last sentence is meant for an object that the queue comes back to: here it is the restart.
+        told = trouble.message.removesuffix(" It is tried again.")
+        sys.stderr.write(f"mooring: cannot start: {told} Start it again when that is mended.\n")
+        return NO
+    return OK
+
+
+def _refuse(problem: Exception) -> int:
+    """Print a problem of the input, all lines of it, and answer with the exit code for that."""
+    sys.stderr.write(f"mooring: {problem}\n")
+    return BAD_INPUT
+
+
+# --- mooring crds ---
+
+
+def _add_crds(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    command = commands.add_parser(
+        "crds",
+        help="write or check the CustomResourceDefinitions",
+        description="Write or check the definitions.",
+        allow_abbrev=False,
+    )
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--output", metavar="DIR", type=Path, help="write them into this folder")
+    what.add_argument("--check", metavar="DIR", type=Path, help="exit 1 if this folder's differ, and say how")
+    command.set_defaults(run=_crds)
+
+
+def _crds(options: argparse.Namespace) -> int:
+    return _write_crds(options.output) if options.output is not None else _check_crds(options.check)
+
+
+def _write_crds(folder: Path) -> int:
+    from mooring import crds
+
+    return _write(folder, crds.files())
+
+
+def _write(folder: Path, files: Mapping[str, str]) -> int:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as problem:
+        raise InputError(f"cannot write to {folder}: {problem.strerror}; name a folder that you may write to") from None
+    return OK
+
+
+def _check_crds(folder: Path) -> int:
+    from mooring import crds
+
+    try:
+        found = {path.name: path.read_text(encoding="utf-8", errors="replace") for path in crds_in(folder)}
+    except OSError as problem:
+        raise InputError(f"cannot read {folder}: {problem.strerror}; name a folder with definitions") from None
+    lines = list(crds.differences(found))
+    for line in lines:
+        sys.stdout.write(f"{folder / line}\n")
+    if lines:
+        sys.stdout.write(f"run `mooring crds --output {folder}` and commit the result\n")
+    return NO if lines else OK
+
+
+def crds_in(folder: Path) -> list[Path]:
+    """The files of a folder that are, or look like, generated definitions."""
+    return sorted(path for path in folder.iterdir() if path.name.startswith("mooring.dev_") and path.suffix == ".yaml")
+
+
+# --- mooring rbac ---
+
+
+def _add_rbac(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    command = commands.add_parser(
+        "rbac",
+        help="write or check the Roles of the operator",
+        description="Write or check the Roles of the operator.",
+        allow_abbrev=False,
+    )
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--output", metavar="DIR", type=Path, help="write them into this folder")
+    what.add_argument("--check", metavar="DIR", type=Path, help="exit 1 if this folder's differ, and say how")
+    command.set_defaults(run=_rbac)
+
+
+def _rbac(options: argparse.Namespace) -> int:
+    from mooring import rbac
+
+    if options.output is not None:
+        return _write(options.output, rbac.files())
+    folder: Path = options.check
+    try:
+        found = {
+            path.name: path.read_text(encoding="utf-8", errors="replace")
+            for path in folder.iterdir()
+            if path.suffix == ".yaml"
+        }
+    except OSError as problem:
+        raise InputError(f"cannot read {folder}: {problem.strerror}; name a folder with Roles") from None
+    lines = list(rbac.differences(found))
+    for line in lines:
+        sys.stdout.write(f"{folder / line}\n")
+    if lines:
+        sys.stdout.write(f"run `mooring rbac --output {folder}` and commit the result\n")
+    return NO if lines else OK
+
+
+if __name__ == "__main__":
+    sys.exit(main())

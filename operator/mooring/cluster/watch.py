@@ -1,0 +1,302 @@
+"""Watches: a paged list, then a stream, for ever. What is seen goes to a callback; nothing is decided here.
+
+Of objects that are not ours only metadata is asked for, so that no content of a Secret ever arrives. Of each object no
+more is kept than tells whether it changed or went while the stream was broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+from typing import Any, NoReturn
+from urllib.parse import urlencode
+
+import aiohttp
+
+from mooring.cluster import errors
+from mooring.cluster.backoff import Backoff
+from mooring.cluster.connection import JSON, NO_ANSWER, Answer, AnswerTooLarge, Connection, read_at_most
+from mooring.cluster.errors import Asked
+from mooring.cluster.kinds import Resource
+from mooring.cluster.limits import WatchTimings
+from mooring.domain.names import GROUP
+
+log = logging.getLogger(__name__)
+
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+
+Object = dict[str, Any]
+Labels = tuple[tuple[str, str], ...]
+OUR_LABELS = f"{GROUP}/"
+
+
+class Expired(Exception):
+    """What we know is too old to go on from: list again."""
+
+
+class Broken(Exception):
+    """The list or the stream failed; the text is for the log and holds no content."""
+
+    def __init__(self, text: str, *, seconds: float = 0.0) -> None:
+        super().__init__(text)
+        self.seconds = seconds  # to wait at least, as the server asked
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """An object that came, changed or went."""
+
+    kind: str
+    event: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+    generation: int
+    # All of them; where the object went unseen, those of Mooring that were last seen.
+    labels: Mapping[str, str] = field(default_factory=dict)
+    # The whole object, for a watch that asks for contents.
+    obj: Object | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a watch looks at."""
+
+    resource: Resource
+    namespace: str | None = None
+    labels: str | None = None
+    fields: str | None = None
+    contents: bool = False
+
+    @property
+    def path(self) -> str:
+        """Return the path of the collection."""
+        return self.resource.collection(self.namespace)
+
+    def query(self, **more: str | int) -> str:
+        """Return the query that goes with every request of this watch."""
+        given = {"labelSelector": self.labels, "fieldSelector": self.fields}
+        return "?" + urlencode({name: value for name, value in {**given, **more}.items() if value not in (None, "")})
+
+    def __str__(self) -> str:
+        """Name it for the log."""
+        where = f" in {self.namespace}" if self.namespace else ""
+        return f"{self.resource.role_name}{where}"
+
+
+class Watch:
+    """One collection, followed until cancelled."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        scope: Scope,
+        changed: Callable[[Seen], None],
+        *,
+        timings: WatchTimings | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.scope = scope
+        # Set when the first list is in: what a reader of the caches waits for.
+        self.synced = asyncio.Event()
+        self._connection = connection
+        self._changed = changed
+        self._timings = timings or WatchTimings()
+        self._random = random or Random()  # noqa: S311 - spreads load, guards nothing
+        self._backoff = Backoff(*self._timings.backoff_seconds, self._random)
+        # (namespace, name) -> (uid, resource version, the labels that an unseen deletion is told with)
+        self._known: dict[tuple[str, str], tuple[str, str, Labels]] = {}
+        self._page_objects = self._timings.page_objects
+        self._version: str | None = None
+
+    async def run(self) -> None:
+        """List, then follow; start again after every break, never in a hurry. Ends only when cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            started, broken = clock(), Broken("the server ended it early")
+            try:
+                if self._version is None:
+                    self._version = await self._list()
+                    self.synced.set()
+                await self._follow()
+            except Expired:
+                self._version = None
+                broken = Broken("too old to go on, listed again")
+            except Broken as problem:
+                broken = problem
+            except NO_ANSWER as problem:
+                broken = Broken(type(problem).__name__)  # its text is not ours, and may quote what was received
+            else:
+                if clock() - started >= self._timings.settled_seconds:
+                    self._backoff.reset()
+                    continue
+            await self._pause(broken, lived=clock() - started)
+
+    async def _pause(self, broken: Broken, *, lived: float) -> None:
+        if lived >= self._timings.settled_seconds and self.synced.is_set():
+            self._backoff.reset()
+        wait = max(self._backoff.next(), broken.seconds)
+        log.warning("the watch on %s broke (%s); again in %.1f s", self.scope, broken, wait)
+        await asyncio.sleep(wait)
+
+    # The list
+
+    async def _list(self) -> str:
+        """Read all pages; tell what is new, what changed and what is gone. Return the version to go on from."""
+        self._page_objects = self._timings.page_objects
+        found: set[tuple[str, str]] = set()
+        following, version = "", ""
+        while True:
+            page = await self._page(following)
+            version = page["metadata"].get("resourceVersion") or version
+            for item in page.get("items") or ():
+                found.add(self._note("ADDED", item))
+            following = page["metadata"].get("continue") or ""
+            if not following:
+                break
+        for place in [place for place in self._known if place not in found]:
+            self._tell_gone(place)
+        return version
+
+    async def _page(self, following: str) -> Object:
+        accept = JSON if self.scope.contents else METADATA_LIST
+        while True:
+            query = self.scope.query(limit=self._page_objects, **({"continue": following} if following else {}))
+            try:
+                answer = await self._connection.page(
+                    self.scope.path + query, accept=accept, seconds=self._timings.page_seconds
+                )
+            except AnswerTooLarge:
+                if self._page_objects <= self._timings.smallest_page:
+                    raise
+                self._page_objects = max(self._page_objects // 2, self._timings.smallest_page)
+                continue
+            break
+        if answer.status != 200:
+            self._raise("list", answer)
+        return _object(answer.body)
+
+    def _raise(self, verb: str, answer: Answer) -> NoReturn:
+        if answer.status == 410:
+            raise Expired
+        refused = errors.refusal(
+            Asked(verb, self.scope.resource, self.scope.namespace, None), answer, datetime.now(UTC)
+        )
+        raise Broken(str(refused), seconds=errors.wait_seconds(answer.headers) or 0.0)
+
+    # The stream
+
+    async def _follow(self) -> None:
+        seconds = self._random.uniform(*self._timings.server_seconds)
+        query = self.scope.query(
+            watch="true",
+            allowWatchBookmarks="true",
+            resourceVersion=self._version or "",
+            timeoutSeconds=int(seconds) or 1,
+        )
+        stream = self._connection.stream(
+            self.scope.path + query,
+            accept=JSON if self.scope.contents else METADATA,
+            # The server ends the stream itself; this is for one that forgets to.
+            seconds=seconds + self._timings.inactivity_seconds,
+            silence=self._timings.inactivity_seconds,
+        )
+        async with stream as response:
+            if response.status != 200:
+                body = await read_at_most(response, self._timings.event_bytes)
+                self._raise("watch", Answer(response.status, response.headers, body))
+            async for line in _lines(response, self._timings.event_bytes):
+                self._take(_object(line))
+
+    def _take(self, event: Object) -> None:
+        kind, obj = event.get("type"), event.get("object") or {}
+        if kind == "ERROR":
+            raise Expired if obj.get("code") == 410 else Broken(f"the stream ended with code {obj.get('code')}")
+        self._version = obj["metadata"].get("resourceVersion") or self._version
+        # An event that arrived shows that the connection works.
+        self._backoff.reset()
+        if kind in {"ADDED", "MODIFIED", "DELETED"}:
+            self._note(str(kind), obj)
+
+    def _note(self, event: str, obj: Object) -> tuple[str, str]:
+        """Remember an object, and tell of it where it is news."""
+        metadata = obj["metadata"]
+        metadata.pop("managedFields", None)
+        # Namespaces are few: one copy of each name serves all objects.
+        place = (sys.intern(metadata.get("namespace") or ""), metadata["name"])
+        uid, version = metadata["uid"], metadata["resourceVersion"]
+        known = self._known.get(place)
+        labels = metadata.get("labels") or {}
+        if event == "DELETED":
+            self._known.pop(place, None)
+        else:
+            if known is not None and known[0] != uid:
+                self._tell_gone(place)
+            elif known is not None and known[1] == version:
+                return place
+            event = "MODIFIED" if known is not None and known[0] == uid else "ADDED"
+            ours = tuple((key, value) for key, value in labels.items() if key.startswith(OUR_LABELS))
+            self._known[place] = (uid, version, ours)
+        self._changed(
+            Seen(
+                self.scope.resource.kind,
+                event,
+                *place,
+                uid=uid,
+                resource_version=version,
+                generation=int(metadata.get("generation") or 0),
+                labels=labels,
+                obj=self._complete(obj) if self.scope.contents else None,
+            )
+        )
+        return place
+
+    def _complete(self, obj: Object) -> Object:
+        """Name the kind, which the items of a list leave out."""
+        return {"apiVersion": self.scope.resource.api_version, "kind": self.scope.resource.kind, **obj}
+
+    def _tell_gone(self, place: tuple[str, str]) -> None:
+        uid, version, labels = self._known.pop(place)
+        self._changed(
+            Seen(
+                self.scope.resource.kind,
+                "DELETED",
+                *place,
+                uid=uid,
+                resource_version=version,
+                generation=0,
+                labels=dict(labels),
+            )
+        )
+
+
+async def _lines(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:
+    """Split a stream into lines, none longer than allowed."""
+    rest = bytearray()
+    async for chunk in response.content.iter_any():
+        rest += chunk
+        *whole, tail = rest.split(b"\n")
+        rest = bytearray(tail)
+        for line in whole:
+            if line:
+                yield bytes(line)
+        if len(rest) > most:
+            raise AnswerTooLarge
+
+
+def _object(body: bytes) -> Object:
+    try:
+        content = json.loads(body)
+    except ValueError:
+        raise Broken("what answered is not the API server") from None
+    if not isinstance(content, dict) or ("metadata" not in content and "object" not in content):
+        raise Broken("what answered is not the API server")
+    return content

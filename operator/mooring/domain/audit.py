@@ -1,0 +1,50 @@
+"""What the audit record speaks of: every action and every fact, each with its sentence. The reference is made of these.
+
+An action or a fact is part of the API: people and tools match on it. Add freely, rename never. No fact is a value of a
+credential; a fingerprint (see `domain.fingerprints`) says which one is meant.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+
+class Action(StrEnum):
+    """What was done with a credential."""
+
+    TOKEN_REFUSED = "token.refused", "GitHub or a rule refused a token; `reason` says why."
+    TOKEN_SET = "token.set", "An object that had no token got one."
+    TOKEN_CHANGED = "token.changed", "Another token took the place of the one before."
+    TOKEN_REMOVED = "token.removed", "An object lost its token."
+    TOKEN_GIVEN = "token.given", "A Project's token was written into the Secret of its workload."
+    TOKEN_REPLACED = "token.replaced", "The token in the Secret of a workload was replaced, or put back after an edit."
+    TOKEN_USED = "token.used", "A workload was rolled out with a token."
+    TOKEN_WITHDRAWN = "token.withdrawn", "A workload has no token any more: the Secret with it was deleted."
+    TOKEN_COPIED = "token.copied", "A token was written into a Secret that Mooring keeps."
+    TOKEN_COPY_REMOVED = "token.copy_removed", "A Secret with a token that Mooring kept was deleted."
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> Self:
+        """Keep the sentence beside the value."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+
+FACTS = {
+    "actor": "who asked for it, where that is known: a login or a field manager",
+    "expires_at": "when the token ends, in RFC 3339",
+    "fingerprint": "which token it is now, within this object",
+    "login": "whose token it is, as GitHub says",
+    "previous": "the fingerprint of the token before",
+    "reason": "the reason of the condition that goes with it",
+    "revision": "the commit that the workload runs",
+    "secret": "the Secret that was read or written, in the object's namespace",
+    "source": "where the workload's token comes from: project, global or none",
+    "token_kind": "what kind of token it is: classic, fine-grained, …",
+    "trigger": "what caused it: Create, Spec, Push, Poll, Token, Manual or Rollback",
+    "user": "the GitHubUser whose token it is, as namespace/name",
+}

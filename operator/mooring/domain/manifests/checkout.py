@@ -1,0 +1,110 @@
+"""The init container that puts the source into the workspace, and the volumes that it needs.
+
+It runs Mooring's own image on what a stranger may have written, so it gets nothing of the workload: no variable, no
+account, no volume but the workspace. Its credential is a file, because variables and arguments are easily shown.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mooring.domain import names
+from mooring.domain.resources.workload import WorkloadSpec
+
+CONTAINER = "checkout"
+WORKSPACE_VOLUME = "mooring-workspace"
+SCRATCH_VOLUME = "mooring-checkout-tmp"
+CREDENTIAL_VOLUME = "mooring-checkout-credential"
+DESTINATION = "/workspace"
+SCRATCH = "/tmp"  # noqa: S108 - a volume of its own in a container of its own
+CREDENTIAL_FOLDER = "/run/mooring/credential"
+CREDENTIAL_MODE = 0o440
+"""Readable by the pod's group, which is how a process that is not root gets at the file."""
+DEFAULT_ID = 65532
+"""User and group where the spec names none: numbers, because a node cannot tell that a named user is not root."""
+SCRATCH_LIMIT = "256Mi"
+"""Git's own temporary files; packs and objects lie in the workspace."""
+RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
+"""An init container's request is not added to the workload's: the larger of the two counts. Unpacking a large
+repository takes some hundred MiB; the limit keeps a hostile one from taking the node's memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class CheckoutSource:
+    """What is checked out, by which image, and the Secret (key `token`) that it is fetched with, if any."""
+
+    url: str
+    sha: str
+    image: str
+    path: str | None = None
+    submodules: bool = False
+    lfs: bool = False
+    credential_secret: str | None = None
+
+
+def container(source: CheckoutSource, workload: WorkloadSpec) -> dict[str, Any]:
+    """The init container. It has the workload's user, so that git in the workload trusts the files as its own."""
+    mounts: list[dict[str, Any]] = [
+        {"name": WORKSPACE_VOLUME, "mountPath": DESTINATION},
+        {"name": SCRATCH_VOLUME, "mountPath": SCRATCH},
+    ]
+    if source.credential_secret is not None:
+        mounts.append({"name": CREDENTIAL_VOLUME, "mountPath": CREDENTIAL_FOLDER, "readOnly": True})
+    return {
+        "name": CONTAINER,
+        "image": source.image,
+        "args": _arguments(source),
+        "env": [{"name": "HOME", "value": SCRATCH}],
+        "resources": {kind: dict(amounts) for kind, amounts in RESOURCES.items()},
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+            "runAsUser": DEFAULT_ID if workload.run_as_user is None else workload.run_as_user,
+            "runAsGroup": DEFAULT_ID if workload.run_as_group is None else workload.run_as_group,
+        },
+        "volumeMounts": mounts,
+    }
+
+
+def volumes(source: CheckoutSource) -> list[dict[str, Any]]:
+    """The workspace, which the workload mounts too, and what the checkout alone mounts."""
+    result: list[dict[str, Any]] = [
+        {"name": WORKSPACE_VOLUME, "emptyDir": {}},
+        {"name": SCRATCH_VOLUME, "emptyDir": {"sizeLimit": SCRATCH_LIMIT}},
+    ]
+    if source.credential_secret is not None:
+        key = names.EFFECTIVE_TOKEN_KEY
+        secret = {
+            "secretName": source.credential_secret,
+            "defaultMode": CREDENTIAL_MODE,
+            "items": [{"key": key, "path": key}],
+        }
+        result.append({"name": CREDENTIAL_VOLUME, "secret": secret})
+    return result
+
+
+def has_credential(pod: Mapping[str, Any], url: str) -> bool:
+    """Tell whether the checkout of a running pod's spec fetches this very URL with a credential."""
+    return any(
+        container["name"] == CONTAINER
+        and f"--url={_verbatim(url)}" in (container.get("args") or ())
+        and any(mount["name"] == CREDENTIAL_VOLUME for mount in container.get("volumeMounts") or ())
+        for container in pod.get("initContainers") or ()
+    )
+
+
+def _arguments(source: CheckoutSource) -> list[str]:
+    options = [("url", source.url), ("revision", source.sha), ("destination", DESTINATION)]
+    if source.path is not None:
+        options.append(("path", source.path))
+    if source.credential_secret is not None:
+        options.append(("credential-file", f"{CREDENTIAL_FOLDER}/{names.EFFECTIVE_TOKEN_KEY}"))
+    flags = [f"--{flag}" for flag, wanted in (("submodules", source.submodules), ("lfs", source.lfs)) if wanted]
+    # One item for name and value: a value that begins with '-' can then never be taken for an option.
+    return ["checkout", *(f"--{option}={_verbatim(value)}" for option, value in options), *flags]
+
+
+def _verbatim(value: str) -> str:
+    """Kubernetes replaces $(NAME) in arguments; a doubled $ stands for itself. A tenant's text is never evaluated."""
+    return value.replace("$", "$$")

@@ -1,0 +1,56 @@
+"""Names that others rely on: of children, labels, annotations and keys. The one place where they are spelled."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+# What Mooring makes or reads beside its own kinds.
+Kind = Literal["Secret", "Deployment", "Service", "Ingress", "ServiceAccount"]
+OwnKind = Literal["GitHubUser", "GitHubInstallation", "Project"]
+GROUP = "mooring.dev"
+VERSION = "v1alpha1"
+API_VERSION = f"{GROUP}/{VERSION}"
+FIELD_MANAGER = "mooring"
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "mooring"
+PROJECT_LABEL = "mooring.dev/project"
+USER_LABEL = "mooring.dev/user"
+ENVIRONMENT_LABEL = "mooring.dev/environment"
+# The only environment today; names and labels already carry it so that more can come without a move.
+DEFAULT_ENVIRONMENT = "default"
+
+REVISION_ANNOTATION = "mooring.dev/revision"
+DELIVERY_ANNOTATION = "mooring.dev/delivery"
+TRIGGER_ANNOTATION = "mooring.dev/trigger"
+TOKEN_CHECKSUM_ANNOTATION = "mooring.dev/token-checksum"  # noqa: S105 - an annotation's name
+# On a managed object: a digest of what was applied, so that a changed wish is told from a changed object.
+APPLIED_ANNOTATION = "mooring.dev/applied"
+# The generation of the Project that a Deployment was last rendered for, and a digest of its pod template without what
+# comes from status.revision and the token: so that a wish that a person changed is told from all else.
+GENERATION_ANNOTATION = "mooring.dev/applied-generation"
+TEMPLATE_ANNOTATION = "mooring.dev/applied-template"
+ALLOW_PROJECTS_ANNOTATION = "mooring.dev/allow-projects"
+REDEPLOY_ANNOTATION = "mooring.dev/redeploy"
+RESTART_ANNOTATION = "mooring.dev/restart"
+
+# Keys in Secrets
+GLOBAL_TOKEN_KEY = "github-token"  # noqa: S105 - a key's name
+EFFECTIVE_TOKEN_KEY = "token"  # noqa: S105 - a key's name
+
+DEFAULT_USER = "default"
+
+
+def child(project: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
+    """Return the name of a Project's Deployment, Service and Ingress."""
+    return f"{project}-{environment}"
+
+
+def token_secret(project: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
+    """Return the name of the Secret with a Project's effective token."""
+    return f"{project}-{environment}-token"
+
+
+def global_secret(user_id: str) -> str:
+    """Return the name of the Secret with a user's global token."""
+    return f"user-{user_id}-global-secrets"

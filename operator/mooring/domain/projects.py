@@ -1,0 +1,273 @@
+"""Project: what is wanted of its children, and what its status says. The services gather; this decides."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mooring.domain import names, token_shape
+from mooring.domain.conditions import Wanted, timestamp, verdict
+from mooring.domain.errors import Stalled, Trouble
+from mooring.domain.fingerprints import rollout_checksum
+from mooring.domain.manifests import CheckoutSource, DeploymentInputs, TokenMount, children
+from mooring.domain.manifests.metadata import digest, with_digest
+from mooring.domain.names import Kind
+from mooring.domain.reasons import ConditionType, Reason
+from mooring.domain.resources.project import Project
+from mooring.domain.resources.project_status import RevisionStatus
+from mooring.domain.rollouts import Rollout, RolloutState
+from mooring.domain.tokens import Resolution
+from mooring.domain.users import is_expiring
+
+_MOORING_ANNOTATIONS = (
+    names.REVISION_ANNOTATION,
+    names.DELIVERY_ANNOTATION,
+    names.TRIGGER_ANNOTATION,
+    names.TOKEN_CHECKSUM_ANNOTATION,
+    names.RESTART_ANNOTATION,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFacts:
+    """The repository that a Project follows, as it was proven."""
+
+    provider: str
+    full_name: str
+    url: str
+    branch: str
+    decided_sha: str
+    head_sha: str
+    repository_id: int | None = None
+    node_id: str | None = None
+    private: bool | None = None
+    # The commit that spec.source.revision stays on.
+    pin: str | None = None
+
+    @property
+    def sha(self) -> str:
+        """Return the commit to run."""
+        return self.pin or self.decided_sha
+
+    def status(self) -> dict[str, Any]:
+        """Return status.source."""
+        return {
+            "provider": self.provider,
+            "repositoryId": self.repository_id,
+            "nodeId": self.node_id,
+            "fullName": self.full_name,
+            "private": self.private,
+            "branch": self.branch,
+            "headSha": self.head_sha,
+            "decidedSha": self.decided_sha,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ingredients:
+    """What a Project's children are made of."""
+
+    project: Project
+    generation: int
+    token: str | None
+    source: SourceFacts | None
+    # Whether the token may be sent to where the source is: every credential is bound to one origin.
+    token_fetches: bool
+    service_account: str | None
+
+    @property
+    def checksum(self) -> str | None:
+        """Return what the pod template carries for the token."""
+        return rollout_checksum(str(self.project.metadata.uid), self.token) if self.token is not None else None
+
+    @property
+    def restart(self) -> str | None:
+        """Return the annotation that asks for new pods."""
+        return (self.project.metadata.annotations or {}).get(names.RESTART_ANNOTATION)
+
+
+def unpublished(project: Project) -> Project:
+    """Return a Project as if it published nothing: its workload alone."""
+    return project.model_copy(update={"spec": project.spec.model_copy(update={"expose": None})})
+
+
+def manifests(made_of: Ingredients, revision: RevisionStatus) -> dict[Kind, dict[str, Any]]:
+    """Render the children for a revision."""
+    project = made_of.project
+    secret = names.token_secret(project.metadata.name)
+    inputs = DeploymentInputs(
+        revision=revision,
+        token=TokenMount(secret, made_of.checksum) if made_of.checksum is not None else None,
+        source=_checkout(made_of, revision, secret),
+        suspended=bool(project.spec.suspend),
+        service_account=made_of.service_account,
+        restart=made_of.restart,
+    )
+    rendered = {manifest["kind"]: manifest for manifest in children(project, made_of.token, inputs)}
+    rendered["Deployment"] = _marked(rendered["Deployment"], made_of.generation)
+    return rendered
+
+
+def _checkout(made_of: Ingredients, revision: RevisionStatus, secret: str) -> CheckoutSource | None:
+    facts, spec = made_of.source, made_of.project.spec.source
+    if facts is None or spec is None or revision.sha is None:
+        return None
+    return CheckoutSource(
+        url=facts.url,
+        sha=revision.sha,
+        image=revision.checkout_image or "",
+        path=spec.path,
+        submodules=bool(spec.submodules),
+        lfs=bool(spec.lfs),
+        credential_secret=secret if made_of.token is not None and made_of.token_fetches else None,
+    )
+
+
+def _marked(deployment: dict[str, Any], generation: int) -> dict[str, Any]:
+    """Note on the Deployment what it was rendered for."""
+    annotations = dict(deployment["metadata"].get("annotations") or {})
+    annotations[names.GENERATION_ANNOTATION] = str(generation)
+    annotations[names.TEMPLATE_ANNOTATION] = template_mark(deployment)
+    return with_digest({**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}})
+
+
+def template_mark(deployment: Mapping[str, Any]) -> str:
+    """Return a digest of the pod template without what comes from the revision and the token."""
+    template = deployment["spec"]["template"]
+    annotations = template["metadata"].get("annotations") or {}
+    kept = {name: value for name, value in annotations.items() if name not in _MOORING_ANNOTATIONS}
+    return digest({"metadata": {**template["metadata"], "annotations": kept}, "spec": template["spec"]})
+
+
+def token_of(secret: Mapping[str, Any] | None) -> str | None:
+    """Return the token in a Project's own Secret: what pods have now, while a new one cannot be judged.
+
+    Somebody may have put anything else in its place: that is no token.
+    """
+    encoded = ((secret or {}).get("data") or {}).get(names.EFFECTIVE_TOKEN_KEY) or ""
+    try:
+        return token_shape.parse(base64.b64decode(encoded, validate=True))
+    except (binascii.Error, ValueError):
+        return None
+
+
+# --- status ---
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a reconcile came to."""
+
+    project: Project
+    resolution: Resolution
+    source: SourceFacts | None
+    source_trouble: Trouble | None
+    # Trouble with children, policy or the spec as a whole.
+    trouble: Trouble | None
+    rollout: Rollout | None
+    has_token: bool
+    # Said where a rollout is about to begin.
+    starting: str | None = None
+    # The time, where the end of a token is to be told ahead.
+    now: datetime | None = None
+
+    def worst(self) -> Trouble | None:
+        """Return the trouble to speak of first: what a person must mend before what passes by itself.
+
+        The token before the source: a repository is often not seen because the token is no good.
+        """
+        found = [self.trouble, self.resolution.trouble, self.source_trouble, _rollout_trouble(self.rollout)]
+        troubles = [trouble for trouble in found if trouble is not None]
+        return next((t for t in troubles if isinstance(t, Stalled)), troubles[0] if troubles else None)
+
+
+def _rollout_trouble(found: Rollout | None) -> Stalled | None:
+    if found is None or found.state is not RolloutState.FAILED:
+        return None
+    return Stalled(Reason.ROLLOUT_FAILED, found.message)
+
+
+def conditions(outcome: Outcome) -> list[Wanted]:
+    """Return the conditions of a Project."""
+    found = outcome.rollout
+    suspended = bool(outcome.project.spec.suspend)
+    progressing = outcome.starting
+    if progressing is None and not suspended and (found is None or found.state is RolloutState.PROGRESSING):
+        progressing = found.message if found is not None else "The workload is not there yet."
+    ready, *rest = verdict(
+        outcome.worst(),
+        suspended=suspended,
+        progressing=progressing,
+        ready=found.message if found is not None else "Everything is as the spec asks.",
+    )
+    return [
+        ready,
+        _token_condition(outcome.resolution, outcome.now),
+        _source_condition(outcome),
+        _deployed(found, suspended),
+        *rest,
+    ]
+
+
+def _token_condition(resolution: Resolution, now: datetime | None) -> Wanted:
+    expires = resolution.expires_at
+    if resolution.token is not None and now is not None and expires is not None and is_expiring(expires, now):
+        message = f"{resolution.message} It expires at {timestamp(expires)}: make a new one and replace it before."
+        return Wanted(ConditionType.TOKEN_RESOLVED, True, Reason.TOKEN_EXPIRING, message)
+    status = True if resolution.trouble is None else (None if resolution.undecided else False)
+    return Wanted(ConditionType.TOKEN_RESOLVED, status, resolution.reason, resolution.message)
+
+
+def _source_condition(outcome: Outcome) -> Wanted:
+    kind, trouble = ConditionType.SOURCE_RESOLVED, outcome.source_trouble
+    if trouble is not None:
+        return Wanted(kind, False if isinstance(trouble, Stalled) else None, trouble.reason, trouble.message)
+    if outcome.source is None:
+        return Wanted(kind, True, Reason.IMAGE_ONLY, Reason.IMAGE_ONLY.sentence)
+    return Wanted(kind, True, Reason.RESOLVED, f"{outcome.source.full_name}, branch {outcome.source.branch}.")
+
+
+def _deployed(found: Rollout | None, suspended: bool) -> Wanted:
+    kind = ConditionType.DEPLOYED
+    if found is None:
+        return Wanted(kind, False, Reason.PROGRESSING, "The workload is not there yet.")
+    if found.state is RolloutState.FAILED:
+        return Wanted(kind, False, Reason.ROLLOUT_FAILED, found.message)
+    if suspended:
+        return Wanted(kind, True, Reason.SUSPENDED, Reason.SUSPENDED.sentence)
+    if found.state is RolloutState.PROGRESSING:
+        return Wanted(kind, False, Reason.PROGRESSING, found.message)
+    return Wanted(kind, True, Reason.DEPLOYED, found.message)
+
+
+def status_fields(outcome: Outcome, generation: int) -> dict[str, Any]:
+    """Return the fields of the status that this kind's service owns, conditions, revision and history apart."""
+    fields: dict[str, Any] = {"observedGeneration": generation, "url": _url(outcome.project)}
+    resolution = outcome.resolution
+    if not resolution.undecided:
+        fields["token"] = {
+            "source": resolution.source,
+            "kind": resolution.kind,
+            "from": resolution.origin if resolution.source != "none" else None,
+            "secretName": names.token_secret(outcome.project.metadata.name) if outcome.has_token else None,
+            "expiresAt": timestamp(resolution.expires_at) if resolution.expires_at else None,
+        }
+    if outcome.source is not None:
+        fields["source"] = outcome.source.status()
+    elif outcome.source_trouble is None:
+        fields["source"] = None
+    fields["replicas"] = (
+        {"desired": outcome.rollout.desired, "ready": outcome.rollout.ready} if outcome.rollout is not None else None
+    )
+    return fields
+
+
+def _url(project: Project) -> str | None:
+    expose = project.spec.expose
+    if expose is None or expose.host is None:
+        return None
+    return f"{'https' if expose.tls_secret_name else 'http'}://{expose.host}"

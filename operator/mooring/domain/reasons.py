@@ -1,0 +1,92 @@
+"""Every condition type and every reason, each with its sentence: the reference page is made from these.
+
+A reason is part of the API: people and tools match on it. Add freely, rename never.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Self
+
+
+class _Word(StrEnum):
+    """A word with the sentence that the reference says of it."""
+
+    sentence: str
+
+    def __new__(cls, value: str, sentence: str) -> Self:
+        """Keep the sentence beside the value."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.sentence = sentence
+        return member
+
+
+class ConditionType(_Word):
+    """What a condition speaks of."""
+
+    READY = "Ready", "The object is as its spec asks, and works. `kubectl wait --for=condition=Ready` waits for it."
+    TOKEN_RESOLVED = "TokenResolved", "Which token counts is known, and it is valid; Unknown while GitHub does not say."
+    SOURCE_RESOLVED = (
+        "SourceResolved",
+        "The repository, its branch and its commit are found; Unknown while they may be.",
+    )
+    WEBHOOK_READY = "WebhookReady", "Pushes to the repository reach Mooring by a webhook."
+    DEPLOYED = "Deployed", "The revision is rolled out, and its pods are available."
+    RECONCILING = "Reconciling", "Mooring is at work, or comes back by itself. Read by kstatus."
+    STALLED = "Stalled", "A person must change something; the message says what. Read by kstatus."
+
+
+class Reason(_Word):
+    """Why a condition is as it is."""
+
+    # All is well
+    READY = "Ready", "Everything is as the spec asks."
+    SUSPENDED = "Suspended", "spec.suspend is true; everything else is kept."
+    PROGRESSING = "Progressing", "A rollout is under way."
+    DEPLOYED = "Deployed", "The revision is rolled out and available."
+    RESOLVED = "Resolved", "Found, and proven with the object's own credential."
+    IMAGE_ONLY = "ImageOnly", "The Project has no source: it runs its image alone."
+    # Tokens
+    PROJECT_TOKEN = "ProjectToken", "The workload gets the Project's own token."
+    GLOBAL_TOKEN = "GlobalToken", "The workload gets the user's global token."
+    NO_TOKEN = "NoToken", "There is no token, and none is asked for."
+    OPTED_OUT = "OptedOut", "spec.token.source is none: no token is injected, also where there is a global one."
+    SECRET_NOT_FOUND = "SecretNotFound", "The referenced Secret does not exist. Create it, or change the reference."
+    SECRET_KEY_MISSING = "SecretKeyMissing", "The Secret has no such key, or it is empty. Add it, or name another key."
+    SECRET_TYPE_WRONG = "SecretTypeWrong", "The Secret is not of type Opaque. Put the token into an Opaque Secret."
+    NOT_A_TOKEN = "NotAToken", "The value has not the shape of a GitHub token. Check what was stored."
+    TOKEN_INVALID = "TokenInvalid", "GitHub refuses the token: wrong or revoked. Make a new one and replace it."
+    TOKEN_EXPIRED = "TokenExpired", "The token has expired. Make a new one and replace it."
+    TOKEN_EXPIRING = "TokenExpiring", "The token expires soon. Make a new one and replace it in time."
+    WRONG_IDENTITY = "WrongIdentity", "The token belongs to another login than spec.login. Correct one of the two."
+    USER_NOT_FOUND = "UserNotFound", "There is no such GitHubUser that this namespace may use."
+    GLOBAL_TOKEN_MISSING = "GlobalTokenMissing", "The global token is asked for, and the GitHubUser has none."
+    GRANT_UNREADABLE = (
+        "GrantUnreadable",
+        "A grant by selector gives nothing: Mooring may not read the labels of namespaces here. Grant by name.",
+    )
+    USER_SUSPENDED = "UserSuspended", "The GitHubUser is suspended: its tokens are given to nobody."
+    USER_NOT_READY = "UserNotReady", "The GitHubUser cannot give its token: see its own conditions."
+    # Sources
+    REPOSITORY_NOT_FOUND = (
+        "RepositoryNotFound",
+        "GitHub shows no such repository to the Project's credential: it does not exist, or the token may not see it.",
+    )
+    REPOSITORY_CHANGED = "RepositoryChanged", "Another repository has taken the name: its id differs. Correct the name."
+    BRANCH_NOT_FOUND = "BranchNotFound", "The repository has no such branch. Create it, or name another."
+    REVISION_NOT_FOUND = "RevisionNotFound", "The pinned commit is not reachable from a branch of the repository."
+    REPOSITORY_EMPTY = "RepositoryEmpty", "The repository has no commit yet. Push one."
+    HOST_NOT_ALLOWED = "HostNotAllowed", "The administrator has not allowed this host."
+    # Objects
+    CONFLICT = "Conflict", "Something of this name exists and is not ours; it is left alone. Rename one of the two."
+    CONTESTED = "Contested", "Somebody keeps changing what Mooring manages. Find the other writer."
+    HOST_CONFLICT = "HostConflict", "Another Project has this host; the first keeps it. Choose another."
+    NOT_ALLOWED = "NotAllowed", "The administrator's policy does not allow this."
+    INVALID_SPEC = "InvalidSpec", "The spec breaks a rule; the message names the field."
+    # The world
+    GITHUB_UNAVAILABLE = "GitHubUnavailable", "GitHub does not answer or answers with an error of its own. Retried."
+    RATE_LIMITED = "RateLimited", "GitHub's rate limit is reached. Continues when it resets."
+    BUDGET_SPENT = "BudgetSpent", "The namespace has spent its share of requests to GitHub. Continues when it refills."
+    CLUSTER_UNAVAILABLE = "ClusterUnavailable", "The API server refused or did not answer. Retried."
+    ROLLOUT_FAILED = "RolloutFailed", "The new pods do not become available; the old ones stay. See the pods' Events."

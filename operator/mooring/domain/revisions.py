@@ -1,0 +1,177 @@
+"""Which revision a Project runs, and whether there is a reason for a new one.
+
+`status.revision` is written before anything rolls, and the pod template derives from it. So whatever is repeated,
+after a crash or by another process, comes to the same revision and rolls nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from mooring.domain import names
+from mooring.domain.conditions import timestamp
+from mooring.domain.manifests import checkout
+from mooring.domain.resources.project_status import HISTORY_MAX, RevisionStatus, Trigger
+from mooring.domain.status import without_nothing
+
+SHORT_SHA = 7
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What the live Deployment says of itself."""
+
+    checksum: str | None
+    restart: str | None
+    template: str | None
+    generation: str | None
+    # The digest of what was applied.
+    applied: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What should run: the commit (None: an image alone), and what a template is compared by."""
+
+    sha: str | None
+    pinned: bool
+    checksum: str | None
+    restart: str | None
+    template: str
+    generation: int
+    # The digest of what would be applied for the stored revision.
+    applied: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The revision, and whether it is a new one that has to be stored before anything rolls."""
+
+    revision: RevisionStatus
+    new: bool
+
+
+def running(deployment: Mapping[str, Any]) -> Running:
+    """Read what a Deployment was rendered from."""
+    own = deployment["metadata"].get("annotations") or {}
+    template = deployment["spec"]["template"]["metadata"].get("annotations") or {}
+    return Running(
+        checksum=template.get(names.TOKEN_CHECKSUM_ANNOTATION),
+        restart=template.get(names.RESTART_ANNOTATION),
+        template=own.get(names.TEMPLATE_ANNOTATION),
+        generation=own.get(names.GENERATION_ANNOTATION),
+        applied=own.get(names.APPLIED_ANNOTATION),
+    )
+
+
+def recover(deployment: Mapping[str, Any]) -> RevisionStatus | None:
+    """Read a lost revision back from the pod template: a restored cluster must not roll everything (D9)."""
+    template = deployment["spec"]["template"]
+    annotations = template["metadata"].get("annotations") or {}
+    trigger = annotations.get(names.TRIGGER_ANNOTATION)
+    if trigger not in {member.value for member in Trigger}:
+        return None
+    sha = annotations.get(names.REVISION_ANNOTATION)
+    if sha is not None and _SHA.fullmatch(sha) is None:
+        return None
+    images = [c["image"] for c in template["spec"].get("initContainers") or () if c["name"] == checkout.CONTAINER]
+    try:
+        return RevisionStatus(
+            sha=sha,
+            short_sha=sha[:SHORT_SHA] if sha else None,
+            delivery=annotations.get(names.DELIVERY_ANNOTATION),
+            trigger=Trigger(trigger),
+            checkout_image=images[0] if images else None,
+            deployed_at=deployment["metadata"].get("creationTimestamp"),
+        )
+    except ValidationError:
+        # Somebody wrote something else onto the template.
+        return None
+
+
+def as_field(revision: RevisionStatus) -> dict[str, Any]:
+    """Return a revision as the status stores it."""
+    at = revision.deployed_at
+    return without_nothing(
+        {
+            "sha": revision.sha,
+            "shortSha": revision.short_sha,
+            "delivery": revision.delivery,
+            "trigger": revision.trigger.value if revision.trigger is not None else None,
+            "checkoutImage": revision.checkout_image,
+            "deployedAt": timestamp(at) if at is not None else None,
+        }
+    )
+
+
+def is_under_way(revision: RevisionStatus, history: Sequence[RevisionStatus]) -> bool:
+    """Tell whether a stored revision has not been applied yet: it enters the history when it has."""
+    return not history or history[0] != revision
+
+
+def decide(
+    stored: RevisionStatus | None,
+    history: Sequence[RevisionStatus],
+    live: Running | None,
+    asked: Asked,
+    *,
+    checkout_image: str,
+    now: datetime,
+) -> Decision:
+    """Keep the stored revision, or make a new one and say why."""
+    trigger = _trigger(stored, history, live, asked)
+    if trigger is None and stored is not None:
+        return Decision(stored, new=False)
+    revision = RevisionStatus(
+        sha=asked.sha,
+        short_sha=asked.sha[:SHORT_SHA] if asked.sha else None,
+        trigger=trigger,
+        checkout_image=checkout_image if asked.sha else None,
+        # To the second, as it is stored: what is read back must be equal.
+        deployed_at=datetime.fromisoformat(timestamp(now)),
+    )
+    return Decision(revision, new=True)
+
+
+def _trigger(
+    stored: RevisionStatus | None, history: Sequence[RevisionStatus], live: Running | None, asked: Asked
+) -> Trigger | None:
+    if stored is None:
+        return Trigger.CREATE
+    if asked.sha != stored.sha:
+        ran_before = any(entry.sha == asked.sha for entry in history)
+        return Trigger.ROLLBACK if asked.pinned and ran_before else Trigger.SPEC
+    if live is None or is_under_way(stored, history) or _is_as_applied(live, asked):
+        return None
+    if live.checksum != asked.checksum:
+        return Trigger.TOKEN
+    if live.restart != asked.restart:
+        return Trigger.MANUAL
+    return Trigger.SPEC if template_was_changed(live, asked) else None
+
+
+def _is_as_applied(live: Running, asked: Asked) -> bool:
+    """Tell whether the wish is the one that was applied: whatever differs was done by somebody else, to be repaired."""
+    return live.applied is not None and live.applied == asked.applied
+
+
+def template_was_changed(live: Running, asked: Asked) -> bool:
+    """Tell whether a person changed what the pods are made of. A new version of Mooring alone changes nothing.
+
+    Nor do marks that somebody took off: they are put back.
+    """
+    return live.template is not None and live.generation != str(asked.generation) and live.template != asked.template
+
+
+def with_applied(history: Sequence[RevisionStatus], revision: RevisionStatus) -> list[RevisionStatus]:
+    """Return the history with a revision that has been applied, newest first."""
+    if history and history[0] == revision:
+        return list(history)
+    return [revision, *history][:HISTORY_MAX]

@@ -1,0 +1,8 @@
+"""The GitHub adapter: REST, quota and single flight around githubkit. Tokens of installations come beside it.
+
+No policy lives here (which token, which revision): that is the domain's. githubkit's generated models are not used.
+"""
+
+from mooring.github.adapter import GitHubAdapter
+
+__all__ = ["GitHubAdapter"]

@@ -1,0 +1,208 @@
+"""What an answer of GitHub's means: from status, headers and body to one of a few outcomes. Pure; no I/O.
+
+GitHub's own words are kept for the operator's log alone (`words`), bounded and without control characters.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
+from typing import Any
+
+from mooring.github.limits import LIMITS, Limits
+
+_REDIRECTS = frozenset({301, 307, 308})
+_MAX_WORDS = 300
+# After several wrong credentials GitHub refuses the right ones of that account too, for a while, with a plain 403.
+_LOCKOUT = "login attempts exceeded"
+_SECONDARY = ("secondary rate limit", "abuse detection")
+
+
+class Result(StrEnum):
+    """The outcomes, as the metric counts them."""
+
+    OK = "ok"
+    NOT_FOUND = "not_found"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    PRIMARY_LIMIT = "primary_limit"
+    SECONDARY_LIMIT = "secondary_limit"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Ok:
+    """A document, and the headers that came with it (lower-case names)."""
+
+    value: Any
+    headers: Mapping[str, str]
+    result: Result = Result.OK
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """It is elsewhere; whether we go there is decided by who asked."""
+
+    location: str
+    result: Result = Result.OK
+
+
+@dataclass(frozen=True, slots=True)
+class NotFound:
+    """It is not there, or may not be seen: GitHub makes no difference."""
+
+    result: Result = Result.NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """The repository has no commit."""
+
+    result: Result = Result.NOT_FOUND
+
+
+@dataclass(frozen=True, slots=True)
+class Unauthorized:
+    """The credential is wrong, revoked or expired."""
+
+    result: Result = Result.UNAUTHORIZED
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """The credential is good and may not do this."""
+
+    result: Result = Result.FORBIDDEN
+
+
+@dataclass(frozen=True, slots=True)
+class Limited:
+    """Too much was asked: nothing more before a certain time."""
+
+    until: datetime
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """No usable answer. The reason is in our words."""
+
+    why: str
+    result: Result = Result.ERROR
+
+
+Answer = Ok | Moved | NotFound | Empty | Unauthorized | Forbidden | Limited | Failed
+
+
+Read = Callable[[Mapping[str, str], bytes], Answer]
+
+
+def document(headers: Mapping[str, str], body: bytes) -> Answer:
+    """Read a good answer of the REST API: an object or a list."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return Failed("answered with something that is not JSON")
+    if not isinstance(value, dict | list):
+        return Failed("answered with JSON that is neither object nor list")
+    return Ok(value, headers)
+
+
+def decode(
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    now: datetime,
+    limits: Limits = LIMITS,
+    read: Read = document,
+) -> Answer:
+    """Tell what an answer means; `headers` has lower-case names."""
+    if 200 <= status < 300:
+        return read(headers, body)
+    if status in _REDIRECTS and headers.get("location"):
+        return Moved(headers["location"])
+    if status in {403, 429}:
+        return _refusal(status, headers, body, now, limits)
+    if status == 409 and "empty" in _message(body):
+        return Empty()
+    return _PLAIN.get(status) or Failed(f"answered with status {status}")
+
+
+_PLAIN: Mapping[int, Answer] = {
+    401: Unauthorized(),
+    404: NotFound(),
+    410: NotFound(),
+    # Blocked, by law or by GitHub's terms: no credential changes that.
+    451: Forbidden(),
+}
+
+
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime, limits: Limits) -> Answer:
+    """Tell the three things apart that GitHub says with 403 and 429: permission, primary and secondary limit."""
+    message = _message(body)
+    after = _retry_after(headers, now)
+    if any(words in message for words in (*_SECONDARY, _LOCKOUT)):
+        return _limited(Result.SECONDARY_LIMIT, after or now + limits.secondary_wait, now, limits)
+    if headers.get("x-ratelimit-remaining") == "0":
+        # Also where this request was the last of the window and lacks a permission: the next one shows that.
+        times = [time for time in (after, _reset(headers)) if time is not None]
+        return _limited(Result.PRIMARY_LIMIT, max(times, default=now + limits.secondary_wait), now, limits)
+    if status == 429 or after is not None:
+        return _limited(Result.SECONDARY_LIMIT, after or now + limits.secondary_wait, now, limits)
+    return Forbidden()
+
+
+def _limited(result: Result, until: datetime, now: datetime, limits: Limits) -> Limited:
+    # A second more: GitHub's clock and ours are not one, and both count in whole seconds.
+    soonest = now + timedelta(seconds=1)
+    return Limited(min(max(until + timedelta(seconds=1), soonest), now + limits.longest_wait), result)
+
+
+def _retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit() and len(text) < 8:
+        return now + timedelta(seconds=int(text))
+    try:
+        parsed = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _reset(headers: Mapping[str, str]) -> datetime | None:
+    text = headers.get("x-ratelimit-reset", "").strip()
+    if not (text.isascii() and text.isdigit() and len(text) < 12):
+        return None
+    return datetime.fromtimestamp(int(text), UTC)
+
+
+def _message(body: bytes) -> str:
+    """Return the lower-case words of an error body, or nothing where it has none."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return ""
+    message = value.get("message") if isinstance(value, dict) else None
+    return message.lower() if isinstance(message, str) else ""
+
+
+def words(body: bytes) -> str:
+    """Return what GitHub said, for the operator's log: one bounded line without control characters."""
+    text = body[: 4 * _MAX_WORDS].decode("utf-8", "replace")
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        value = None
+    if isinstance(value, dict) and isinstance(value.get("message"), str):
+        text = value["message"]
+    return plain(text)
+
+
+def plain(text: str) -> str:
+    """Return the beginning of a text as one line without control characters."""
+    return "".join(c if c.isprintable() else " " for c in text[:_MAX_WORDS])

@@ -1,0 +1,122 @@
+"""From GitHub's documents to the records that the services use. Pure.
+
+A document that lacks what it must have raises Malformed; nothing is guessed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from mooring.domain import token_shape
+from mooring.ports import RepositoryFacts, TokenIdentity
+
+T = TypeVar("T")
+
+_SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}/[A-Za-z0-9._-]{1,100}")
+# What git forbids in a branch's name (git-check-ref-format); a colon would also name another repository to GitHub.
+_NO_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)|^[/.-]|[/.]$|^@$")
+_MAX_BRANCH = 255
+_EXPIRY_FORMATS = ("%Y-%m-%d %H:%M:%S %Z", "%Y-%m-%d %H:%M:%S %z")
+_MAX_SCOPES = 100
+
+
+class Malformed(Exception):
+    """A document is not what GitHub's own description promises."""
+
+
+def is_sha(text: str) -> bool:
+    """Tell whether a text is a full commit id."""
+    return _SHA.fullmatch(text) is not None
+
+
+def is_full_name(text: str) -> bool:
+    """Tell whether a text is owner/name."""
+    return _NAME.fullmatch(text) is not None and not text.endswith(("/.", "/.."))
+
+
+def is_branch(text: str) -> bool:
+    """Tell whether git would take a text for a branch's name."""
+    return 0 < len(text.encode("utf-8", "surrogatepass")) <= _MAX_BRANCH and _NO_BRANCH.search(text) is None
+
+
+def identity(document: Any, headers: Mapping[str, str], token: str) -> TokenIdentity:
+    """Read what `GET /user` says about a token."""
+    return TokenIdentity(
+        github_id=_number(document, "id"),
+        login=_text(document, "login"),
+        kind=token_shape.kind(token),
+        scopes=scopes(headers.get("x-oauth-scopes", "")),
+        expires_at=expiry(headers.get("github-authentication-token-expiration", "")),
+    )
+
+
+def scopes(header: str) -> tuple[str, ...]:
+    """Read the list of a classic token's scopes; other kinds have none."""
+    return tuple(name for part in header.split(",")[:_MAX_SCOPES] if (name := part.strip()))
+
+
+def expiry(header: str) -> datetime | None:
+    """Read when a token ends; GitHub writes UTC or an offset. None: never, or not told."""
+    for form in _EXPIRY_FORMATS:
+        try:
+            read = datetime.strptime(header.strip(), form)  # noqa: DTZ007 - %Z leaves it naive; it is always UTC then
+        except ValueError:
+            continue
+        return read.replace(tzinfo=UTC) if read.tzinfo is None else read.astimezone(UTC)
+    return None
+
+
+def repository(document: Any) -> RepositoryFacts:
+    """Read a repository."""
+    full_name = _text(document, "full_name")
+    if not is_full_name(full_name):
+        raise Malformed("full_name")
+    return RepositoryFacts(
+        id=_number(document, "id"),
+        node_id=_text(document, "node_id"),
+        full_name=full_name,
+        private=_field(document, "private", bool),
+        default_branch=_text(document, "default_branch"),
+    )
+
+
+def tip(document: Any, branch: str) -> str | None:
+    """Read the commit at the tip of a branch; None where the answer is about another ref than the one asked for."""
+    if _text(document, "ref") != f"refs/heads/{branch}":
+        return None
+    return _sha(_field(document, "object", dict))
+
+
+def contains(comparison: Any, sha: str) -> bool:
+    """Tell from the comparison of a branch's tip with a commit whether the tip has that commit in its history."""
+    base = _sha(_field(comparison, "merge_base_commit", dict))
+    return _text(comparison, "status") in {"behind", "identical"} and base == sha
+
+
+def _sha(document: Any) -> str:
+    sha = _text(document, "sha")
+    if not is_sha(sha):
+        raise Malformed("sha")
+    return sha
+
+
+def _text(document: Any, name: str) -> str:
+    return _field(document, name, str)
+
+
+def _number(document: Any, name: str) -> int:
+    value = _field(document, name, int)
+    if isinstance(value, bool) or value <= 0:
+        raise Malformed(name)
+    return value
+
+
+def _field(document: Any, name: str, kind: type[T]) -> T:
+    value = document.get(name) if isinstance(document, dict) else None
+    if not isinstance(value, kind):
+        raise Malformed(name)
+    return value

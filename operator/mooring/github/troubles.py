@@ -1,0 +1,103 @@
+"""What is told to people when GitHub says no: reason and message for each case, in our words and never in GitHub's."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from mooring.domain.errors import Stalled, Transient, Trouble, Waiting
+from mooring.domain.reasons import Reason
+
+
+def renewed(trouble: Trouble) -> Trouble:
+    """Return an equal trouble to raise: one exception raised for many would gather the traces of them all."""
+    if isinstance(trouble, Waiting):
+        return Waiting(trouble.reason, trouble.message, until=trouble.until)
+    return type(trouble)(trouble.reason, trouble.message)
+
+
+def host_not_allowed(host: str) -> Stalled:
+    """The administrator has not allowed the host, or its name leads to an address that is not the internet's."""
+    return Stalled(
+        Reason.HOST_NOT_ALLOWED,
+        f"{host} is not allowed, or leads to a private address; nothing was sent. Correct the URL, or ask the"
+        " administrator to add the host to allowedHosts of the policy.",
+    )
+
+
+def not_a_token() -> Stalled:
+    """A value that is not a token is not sent."""
+    return Stalled(Reason.NOT_A_TOKEN, "The value has not the shape of a GitHub token, and was sent nowhere.")
+
+
+def token_invalid(host: str) -> Stalled:
+    """GitHub refuses the credential."""
+    return Stalled(
+        Reason.TOKEN_INVALID,
+        f"{host} refuses the token: it is wrong, revoked or expired. Make a new one and replace it.",
+    )
+
+
+def token_expired(host: str, end: datetime) -> Stalled:
+    """GitHub refuses a credential whose end it had told, and that has passed."""
+    return Stalled(
+        Reason.TOKEN_EXPIRED,
+        f"{host} refuses the token: it expired at {_time(end)}. Make a new one and replace it.",
+    )
+
+
+def repository_not_found(host: str, repository: str) -> Stalled:
+    """Missing, forbidden and invisible: one sentence for all three."""
+    return Stalled(
+        Reason.REPOSITORY_NOT_FOUND,
+        f"{host} shows no repository {repository} to this credential. Check the name, and that the token may read the"
+        " repository's contents.",
+    )
+
+
+def repository_moved(host: str, repository: str) -> Stalled:
+    """A git server redirects: a credential stays where it was sent, and so does the checkout."""
+    return Stalled(
+        Reason.REPOSITORY_NOT_FOUND,
+        f"{host} redirects the repository {repository}, which is not followed. Write the URL that it has now.",
+    )
+
+
+def repository_empty(host: str, repository: str) -> Stalled:
+    """No commit yet."""
+    return Stalled(Reason.REPOSITORY_EMPTY, f"The repository {repository} at {host} has no commit yet. Push one.")
+
+
+def branch_not_found(host: str, repository: str, branch: str) -> Stalled:
+    """The repository is there, the branch is not."""
+    shown = "".join(c if c.isprintable() else "?" for c in branch[:255])
+    return Stalled(
+        Reason.BRANCH_NOT_FOUND,
+        f"The repository {repository} at {host} has no branch {shown}. Create it, or name another.",
+    )
+
+
+def unavailable(host: str, why: str) -> Transient:
+    """No usable answer."""
+    return Transient(Reason.GITHUB_UNAVAILABLE, f"{host} {why}. It is asked again.")
+
+
+def rate_limited(host: str, until: datetime) -> Waiting:
+    """GitHub's limit."""
+    return Waiting(
+        Reason.RATE_LIMITED,
+        f"The rate limit of {host} is reached for this credential. Continues at {_time(until)}.",
+        until=until,
+    )
+
+
+def budget_spent(namespace: str, until: datetime) -> Waiting:
+    """Our own limit."""
+    return Waiting(
+        Reason.BUDGET_SPENT,
+        f"The namespace {namespace} has spent its share of requests to GitHub. Continues at {_time(until)}.",
+        until=until,
+    )
+
+
+def _time(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,33 @@
+"""The audit record: one line of JSON on standard output for everything that is done with a credential.
+
+A line has `ts`, `level`, `logger` (always `mooring.audit`), `message` (a sentence), `action`, `object {kind, namespace,
+name}`, and the facts that `domain.audit` lists. What may be recorded is said there; here it is only written down.
+"""
+
+import logging
+
+from mooring.domain.audit import FACTS, Action
+from mooring.observability.logs import AUDIT, about
+
+log = logging.getLogger(__name__)
+
+_SENTENCES = {action.value: action.sentence for action in Action}
+
+
+class AuditLog:
+    """Implements `ports.Audit` over the logger that `logs.configure` set up."""
+
+    def __init__(self) -> None:
+        self._lines = logging.getLogger(AUDIT)
+
+    def record(self, action: str, *, kind: str, namespace: str, name: str, **facts: str | int | None) -> None:
+        """Write one line; facts that are None are left out.
+
+        A fact that is not on the list is dropped and reported: it might be a value, and the record itself must not be
+        lost for it.
+        """
+        for fact in facts.keys() - FACTS.keys():
+            log.error("the audit record knows no fact %s: it was left out", fact, extra=about(kind, namespace, name))
+        known = {fact: value for fact, value in facts.items() if fact in FACTS and value is not None}
+        sentence = _SENTENCES.get(action, "An action that the reference does not know.")
+        self._lines.info(sentence, extra=about(kind, namespace, name, action=str(action), **known))

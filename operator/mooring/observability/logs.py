@@ -1,0 +1,176 @@
+"""Log lines: one JSON object a line, on standard error for operations and on standard output for the audit record.
+
+The fields have fixed names: `ts`, `level`, `logger`, `message`; `object {kind, namespace, name}` where a line is about
+one; `error` with the trace of an exception; and the plain extras that Mooring's own code gives, such as `reason`.
+Lines of libraries come from `warning` on, whatever they or anyone set: at lower levels they print headers and bodies.
+"""
+
+import json
+import logging
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, TextIO
+
+from mooring.observability.redaction import redact
+
+OWN = "mooring"
+AUDIT = "mooring.audit"
+CRASH = "mooring.crash"
+
+_FIXED = frozenset({"ts", "level", "logger", "message", "object", "error"})
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_LONGEST_EXTRA = 1024
+
+Redactor = Callable[[str], str]
+
+
+def about(kind: str, namespace: str, name: str, **fields: str | float | bool | None) -> dict[str, Any]:
+    """Return the `extra` of a log call about an object: `log.info("rolled out", extra=about("Project", ns, name))`."""
+    return {"object": {"kind": kind, "namespace": namespace, "name": name}, **fields}
+
+
+class JsonFormatter(logging.Formatter):
+    """Turns a record into one line of JSON, with every text in it redacted."""
+
+    def __init__(self, redactor: Redactor = redact) -> None:
+        super().__init__()
+        self._redact = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        line: dict[str, Any] = {
+            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if about_object := _object(record):
+            line["object"] = about_object
+        if is_own(record.name):
+            line |= _extras(record)
+        if error := _error(record):
+            line["error"] = error
+        return json.dumps(self._clean(line), separators=(",", ":"))
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self._redact(value)
+        if isinstance(value, Mapping):
+            return {self._redact(str(key)): self._clean(entry) for key, entry in value.items()}
+        return value
+
+
+def is_own(logger: str) -> bool:
+    """Tell whether a logger is Mooring's own."""
+    return logger == OWN or logger.startswith(f"{OWN}.")
+
+
+def _object(record: logging.LogRecord) -> dict[str, str] | None:
+    """Return what the line is about; Kopf names it in its own way."""
+    found = getattr(record, "object", None) or getattr(record, "k8s_ref", None)
+    if not isinstance(found, Mapping):
+        return None
+    return {key: str(found[key]) for key in ("kind", "namespace", "name") if found.get(key)}
+
+
+def _extras(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the plain values that the caller gave beside the message; anything else has no place in a line."""
+    return {
+        key: value[:_LONGEST_EXTRA] if isinstance(value, str) else value
+        for key, value in vars(record).items()
+        if key not in _STANDARD and key not in _FIXED and (value is None or isinstance(value, str | int | float))
+    }
+
+
+def _error(record: logging.LogRecord) -> dict[str, str] | None:
+    """Return type and trace of the exception, the ones that led to it included; never the values of variables."""
+    parts = []
+    kind = None
+    if record.exc_info and record.exc_info[1] is not None:
+        kind = type(record.exc_info[1]).__name__
+        parts.append("".join(traceback.format_exception(*record.exc_info)))
+    elif record.exc_text:
+        parts.append(record.exc_text)
+    if record.stack_info:
+        parts.append(record.stack_info)
+    if not parts:
+        return None
+    return {**({"type": kind} if kind else {}), "trace": "\n".join(parts).rstrip()}
+
+
+class _OwnOrWarning(logging.Filter):
+    """Lets Mooring's own records through, and those of libraries from warning on. It stands at the handler, where no
+    library can lower it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return is_own(record.name) or record.levelno >= logging.WARNING
+
+
+class LineHandler(logging.StreamHandler[TextIO]):
+    """Writes lines; one that cannot be formatted is reported without its content, which the base class would print."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
+        """Say that a line was lost, and where it came from."""
+        failure = sys.exc_info()[0]
+        if failure is not None and issubclass(failure, OSError):
+            return  # the stream is gone, and there is no other
+        line = {
+            "level": "error",
+            "logger": OWN,
+            "message": f"a log line of {record.name} could not be written: {getattr(failure, '__name__', 'unknown')}",
+            "source": f"{record.module}:{record.lineno}",
+        }
+        self.stream.write(json.dumps(line) + self.terminator)
+
+
+def configure(
+    level: str = "info", *, errors: TextIO | None = None, output: TextIO | None = None, redactor: Redactor = redact
+) -> None:
+    """Set up all logging of the process: operations to `errors`, the audit record to `output`, and nothing elsewhere.
+
+    To call it again replaces what the call before set up.
+    """
+    _attach(logging.getLogger(), errors or sys.stderr, redactor, logging.WARNING)
+    own = logging.getLogger(OWN)
+    own.setLevel(level.upper())
+    own.handlers.clear()
+    own.propagate = True
+    audit = logging.getLogger(AUDIT)
+    _attach(audit, output or sys.stdout, redactor, logging.INFO)
+    audit.propagate = False
+    logging.captureWarnings(capture=True)
+    _log_crashes()
+
+
+def _attach(logger: logging.Logger, stream: TextIO, redactor: Redactor, level: int) -> None:
+    handler = LineHandler(stream)
+    handler.setFormatter(JsonFormatter(redactor))
+    handler.addFilter(_OwnOrWarning())
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+
+
+def _log_crashes() -> None:
+    """Send what would end as a bare trace on standard error through the same formatter."""
+    crash = logging.getLogger(CRASH)
+
+    def uncaught(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return
+        crash.critical("uncaught exception", exc_info=(kind, error, trace))
+
+    def in_thread(caught: threading.ExceptHookArgs) -> None:
+        if caught.exc_value is not None:
+            uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
+
+    def unraisable(caught: "sys.UnraisableHookArgs") -> None:
+        if caught.exc_value is not None:
+            uncaught(caught.exc_type, caught.exc_value, caught.exc_traceback)
+
+    sys.excepthook = uncaught
+    threading.excepthook = in_thread
+    sys.unraisablehook = unraisable

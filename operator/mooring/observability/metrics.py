@@ -1,0 +1,104 @@
+"""What the operator counts, on a registry of its own: the library's process-wide one would also carry other people's.
+
+Labels come from small closed sets. No label names a repository, an account, a namespace or an object: metrics are read
+by people who may not see those. The GitHub adapter adds its own to the same registry.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from mooring.domain.errors import Stalled, Trouble, Waiting
+
+# From what a warm cache answers in to what a slow GitHub keeps us waiting for.
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Result(StrEnum):
+    """How a run for one object ended."""
+
+    OK = "ok"
+    STALLED = "stalled"
+    WAITING = "waiting"
+    TRANSIENT = "transient"
+    CHANGED = "changed"
+    DEFECT = "defect"
+
+
+def result_of(trouble: Trouble) -> Result:
+    """Return the label of a trouble."""
+    if isinstance(trouble, Stalled):
+        return Result.STALLED
+    return Result.WAITING if isinstance(trouble, Waiting) else Result.TRANSIENT
+
+
+class Metrics:
+    """One for a process. Every metric is made here, so that one that was never counted is seen as zero."""
+
+    def __init__(self, registry: CollectorRegistry | None = None, *, version: str = "") -> None:
+        self.registry = registry or CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+        PlatformCollector(registry=self.registry)
+        GCCollector(registry=self.registry)
+        build = Gauge(
+            "mooring_build_info", "Always 1; the version is in the label.", ["version"], registry=self.registry
+        )
+        build.labels(version=version).set(1)
+        self._seconds = Histogram(
+            "mooring_reconcile_seconds",
+            "How long a run for one object took.",
+            ["kind"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._results = Counter(
+            "mooring_reconcile_results_total",
+            "Runs by how they ended: ok, stalled, waiting, transient, changed or defect.",
+            ["kind", "result"],
+            registry=self.registry,
+        )
+        self._queue = Gauge("mooring_queue_depth", "Objects whose run is due or under way.", registry=self.registry)
+        self._objects = Gauge(
+            "mooring_objects", "Objects that the operator knows of.", ["kind"], registry=self.registry
+        )
+        self._tokens = Gauge(
+            "mooring_tokens",
+            "Objects by how their token stands: usable, expiring, refused, unknown or none.",
+            ["kind", "state"],
+            registry=self.registry,
+        )
+        self._events_dropped = Counter(
+            "mooring_events_dropped_total",
+            "Kubernetes Events that could not be posted, or were too many.",
+            registry=self.registry,
+        )
+
+    def reconciled(self, kind: str, result: Result, seconds: float) -> None:
+        """Count one run for an object."""
+        self._seconds.labels(kind=kind).observe(seconds)
+        self._results.labels(kind=kind, result=result.value).inc()
+
+    def event_dropped(self) -> None:
+        """Count an Event that nobody will see."""
+        self._events_dropped.inc()
+
+    def watch_queue(self, depth: Callable[[], int]) -> None:
+        """Ask for the queue's depth whenever metrics are read."""
+        self._queue.set_function(depth)
+
+    def watch_tokens(self, kind: str, state: str, count: Callable[[], int]) -> None:
+        """Ask for the number of objects of a kind whose token stands so, whenever metrics are read."""
+        self._tokens.labels(kind=kind, state=state).set_function(count)
+
+    def watch_objects(self, kind: str, count: Callable[[], int]) -> None:
+        """Ask for the number of objects of a kind whenever metrics are read."""
+        self._objects.labels(kind=kind).set_function(count)

@@ -1,0 +1,113 @@
+"""What every service shares and none decides: the ports, the administrator's policy, and the labels of namespaces."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+
+from mooring.domain import origins
+from mooring.domain.errors import Stalled
+from mooring.domain.policy import Policy
+from mooring.domain.reasons import Reason
+from mooring.ports import Audit, Clock, Cluster, GitHub, Object, Origin
+from mooring.services.herald import Herald
+from mooring.services.recent import Recent
+from mooring.services.secrets import Secrets
+from mooring.services.store import Key, Store
+
+# Own writes that are remembered until their event comes, which takes milliseconds.
+KEPT_WRITES = 10_000
+
+
+class TokenState(StrEnum):
+    """How the token of an object stands, for the metric."""
+
+    USABLE = "usable"
+    EXPIRING = "expiring"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    NONE = "none"
+
+
+@dataclass(slots=True)
+class Platform:
+    """One for the whole operator."""
+
+    cluster: Cluster
+    github: GitHub
+    audit: Audit
+    clock: Clock
+    store: Store
+    secrets: Secrets
+    herald: Herald
+    recent: Recent
+    # The API of the GitHub that is meant where an object names none.
+    api_url: str
+    sweep_interval: timedelta
+    checkout_image: str
+    policy: Policy
+    allowed_hosts: origins.AllowedHosts
+    # Labels by namespace; None where Mooring is confined and may not read namespaces.
+    namespaces: dict[str, Mapping[str, str]] | None = field(default_factory=dict)
+    # Managed objects that a watch has shown: kind, namespace, name.
+    seen_children: set[tuple[str, str, str]] = field(default_factory=set)
+    # How the token of each object stands.
+    token_states: dict[Key, TokenState] = field(default_factory=dict)
+    # The version of each managed object that we wrote last, by the same key: its event is no news.
+    own_writes: OrderedDict[tuple[str, str, str], str] = field(default_factory=OrderedDict)
+
+    def wrote(self, stored: Object) -> None:
+        """Remember a write of ours, so that its event is known again."""
+        metadata = stored["metadata"]
+        place = (stored["kind"], metadata["namespace"], metadata["name"])
+        self.recent.keep(stored)
+        self.own_writes[place] = metadata["resourceVersion"]
+        self.own_writes.move_to_end(place)
+        while len(self.own_writes) > KEPT_WRITES:
+            self.own_writes.popitem(last=False)
+
+    def labels_of(self, namespace: str) -> Mapping[str, str] | None:
+        """Return the labels of a namespace, or None where they cannot be known."""
+        return None if self.namespaces is None else self.namespaces.get(namespace, {})
+
+    def origin(self, api_url: str | None) -> Origin:
+        """Return where an API URL leads; None means the operator's own."""
+        try:
+            url = origins.api_url(api_url or self.api_url)
+        except origins.BadUrl as error:
+            raise Stalled(Reason.INVALID_SPEC, f"spec.apiUrl: {error}.") from None
+        if not self.allowed_hosts.allows(url):
+            raise _not_allowed(str(origins.host_of(url)))
+        return Origin(api_url=url, web_url=origins.web_url(url))
+
+    def origin_of_host(self, host: str | None) -> Origin:
+        """Return the GitHub that answers at a host; None means the operator's own."""
+        own = self.origin(None)
+        if host is None or str(origins.host_of(own.web_url)) == host:
+            return own
+        if host == "github.com":
+            return self.origin(origins.DEFAULT_API_URL)
+        return self.origin(f"https://{host}/api/v3")
+
+    def git_url(self, url: str) -> str:
+        """Return a git URL in its one form, or say why it is not used."""
+        try:
+            if not self.allowed_hosts.allows(url):
+                raise _not_allowed(str(origins.host_of(url)))
+            return origins.git_url(url, self.allowed_hosts)
+        except origins.BadUrl as error:
+            raise Stalled(Reason.INVALID_SPEC, f"spec.source.git.url: {error}.") from None
+
+    def serves(self, api_url: str, git_url: str) -> bool:
+        """Tell whether a git URL is on the very origin that belongs to an API."""
+        return origins.host_of(origins.web_url(api_url)) == origins.host_of(git_url)
+
+
+def _not_allowed(host: str) -> Stalled:
+    return Stalled(
+        Reason.HOST_NOT_ALLOWED,
+        f"The administrator has not allowed the host {host}. Ask for it in allowedHosts of the policy, or use another.",
+    )

@@ -1,0 +1,416 @@
+"""Project: the right token in the right workload, at the right commit.
+
+Observe: the token, the source, what the policy says, the children. Plan: pure, in `domain`. Apply: the revision into
+the status first, then Secret, Deployment, Service and Ingress, then what came of it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from mooring.domain import names, revisions
+from mooring.domain import projects as rules
+from mooring.domain.conditions import verdict
+from mooring.domain.errors import Stalled, Trouble, Waiting
+from mooring.domain.fingerprints import fingerprint
+from mooring.domain.manifests import checkout
+from mooring.domain.manifests.secret import token_secret
+from mooring.domain.names import Kind
+from mooring.domain.ownership import is_owned
+from mooring.domain.plans import plan_children
+from mooring.domain.problems import invalid_spec
+from mooring.domain.publishing import check_publishing, first_of_host
+from mooring.domain.reasons import Reason
+from mooring.domain.resources.project import Project
+from mooring.domain.resources.project_status import RevisionStatus
+from mooring.domain.rollouts import rollout
+from mooring.domain.tokens import Resolution
+from mooring.domain.users import next_look
+from mooring.ports import Object
+from mooring.services import statuses
+from mooring.services.children import Children, ChildTrouble
+from mooring.services.platform import Platform
+from mooring.services.sources import Sources
+from mooring.services.store import Key, user_reference
+from mooring.services.tokens import Tokens
+from mooring.services.users import Users
+from mooring.services.work import Again
+
+# How long the counts on a GitHubUser may lag behind, in seconds: so that a thousand Projects make one write.
+COUNTS_DELAY = 5.0
+# How long after the beginning of a rollout its status is concluded, unless an event asks for it sooner.
+CONCLUSION_DELAY = timedelta(seconds=1)
+# How long until a foreign object that is in the way is looked for again: watches speak of our own children.
+FOREIGN_LOOK = timedelta(seconds=10)
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one run gathered."""
+
+    obj: Object
+    project: Project
+    resolution: Resolution
+    source: rules.SourceFacts | None = None
+    source_trouble: Trouble | None = None
+    trouble: Trouble | None = None
+    service_account: str | None = None
+    # Set where another run has to say what came of this one.
+    again: datetime | None = None
+    # Children that are not as they should be, because something is in the way.
+    left: frozenset[Kind] = frozenset()
+
+    @property
+    def generation(self) -> int:
+        """Return the generation that was observed."""
+        return int(self.obj["metadata"].get("generation", 0))
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Return the status as it is stored."""
+        return self.obj.get("status") or {}
+
+
+class Projects:
+    """The service of the kind Project."""
+
+    def __init__(self, platform: Platform, users: Users, ask_user: Callable[[Key, float], None]) -> None:
+        self._platform = platform
+        self._users = users
+        self._ask_user = ask_user
+        self._tokens = Tokens(platform, users, ask_user)
+        self._sources = Sources(platform)
+        self._children = Children(platform)
+        # Which user a Project was last counted for.
+        self._counted: dict[Key, Key] = {}
+
+    async def reconcile(self, key: Key) -> Again | None:
+        """Make a Project what its spec asks."""
+        obj = self._platform.store.get(key)
+        if obj is None or obj["metadata"].get("deletionTimestamp"):
+            self.gone(key)
+            return None
+        try:
+            project = Project.model_validate(obj)
+        except ValidationError as error:
+            wanted = verdict(invalid_spec(error), suspended=False, progressing=None, ready="")
+            await statuses.write(self._platform, obj, {"observedGeneration": obj["metadata"]["generation"]}, wanted)
+            return None
+        seen = await self._observe(obj, project)
+        self._count(key, seen)
+        live = await self._children.read(key.namespace, self._names_to_read(project))
+        outcome = await self._apply(seen, live)
+        return self._next(seen, outcome)
+
+    def gone(self, key: Key) -> None:
+        """Forget a Project that was deleted; its children go with it by their owner reference."""
+        self._platform.token_states.pop(key, None)
+        user = self._counted.pop(key, None)
+        if user is not None and self._users.resolved(user, key, None):
+            self._ask_user(user, COUNTS_DELAY)
+
+    # Observe
+
+    async def _observe(self, obj: Object, project: Project) -> Seen:
+        seen = Seen(obj, project, await self._tokens.resolve(obj, project))
+        try:
+            seen.source = await self._sources.find(
+                project,
+                seen.status,
+                token=seen.resolution.token,
+                token_api=seen.resolution.api_url,
+                undecided=seen.resolution.trouble if seen.resolution.undecided else None,
+            )
+        except Trouble as trouble:
+            seen.source_trouble = trouble
+        try:
+            self._check_publishing(project)
+            seen.service_account = await self._service_account(project)
+        except Trouble as trouble:
+            seen.trouble = trouble
+        return seen
+
+    def _check_publishing(self, project: Project) -> None:
+        check_publishing(project, self._platform.policy.ingress)
+        host = project.spec.expose.host if project.spec.expose is not None else None
+        if host is None:
+            return
+        store = self._platform.store
+        rivals = [obj for key in store.referring_to("Host", "", host) if (obj := store.get(key)) is not None]
+        if first_of_host(rivals) not in {None, project.metadata.uid}:
+            raise Stalled(
+                Reason.HOST_CONFLICT,
+                f"spec.expose.host: {host} belongs to another Project that had it first. Choose another host.",
+            )
+
+    async def _service_account(self, project: Project) -> str | None:
+        """Return the account that the Project names, where the account itself allows it."""
+        name = project.spec.workload.service_account_name
+        if name is None:
+            return None
+        account = await self._platform.cluster.read("ServiceAccount", str(project.metadata.namespace), name)
+        annotations = ((account or {}).get("metadata") or {}).get("annotations") or {}
+        if annotations.get(names.ALLOW_PROJECTS_ANNOTATION) == "true":
+            return name
+        raise Stalled(
+            Reason.NOT_ALLOWED,
+            f"spec.workload.serviceAccountName: {name} is not there, or does not allow Projects. Its owner may"
+            f" annotate it with {names.ALLOW_PROJECTS_ANNOTATION}=true.",
+        )
+
+    def _count(self, key: Key, seen: Seen) -> None:
+        """Keep the counts of the GitHubUser that this Project refers to."""
+        reference = user_reference(seen.obj)
+        user = Key("GitHubUser", reference.namespace, reference.name)
+        before = self._counted.get(key)
+        if before is not None and before != user and self._users.resolved(before, key, None):
+            self._ask_user(before, COUNTS_DELAY)
+        usable = self._users.find(user, key.namespace) is not None
+        self._counted[key] = user
+        if self._users.resolved(user, key, seen.resolution.source if usable else None):
+            self._ask_user(user, COUNTS_DELAY)
+
+    def _names_to_read(self, project: Project) -> dict[Kind, str]:
+        """Return the children to look at: what is neither wanted nor known to be there costs no request."""
+        name, namespace = names.child(project.metadata.name), str(project.metadata.namespace)
+        wanted: dict[Kind, str] = {"Secret": names.token_secret(project.metadata.name), "Deployment": name}
+        optional: tuple[Kind, ...] = ("Service", "Ingress")
+        for kind in optional:
+            if project.spec.expose is not None or (kind, namespace, name) in self._platform.seen_children:
+                wanted[kind] = name
+        return wanted
+
+    # Plan and apply
+
+    async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:
+        project, uid = seen.project, str(seen.project.metadata.uid)
+        secret, deployment = _ours(live.get("Secret"), uid), _ours(live.get("Deployment"), uid)
+        # While a token cannot be judged, pods keep the one that they have.
+        token = rules.token_of(secret) if seen.resolution.undecided else seen.resolution.token
+        if seen.source is not None and deployment is not None:
+            seen.source = _as_it_runs(seen, seen.source, deployment)
+        source = seen.source or self._remembered(seen)
+        made_of = rules.Ingredients(
+            project=project if seen.trouble is None else rules.unpublished(project),
+            generation=seen.generation,
+            token=token,
+            source=source,
+            token_fetches=self._token_fetches(seen, source, deployment),
+            service_account=seen.service_account,
+        )
+        written: dict[Kind, Object] = {}
+        decision = self._decide(seen, made_of, deployment)
+        if decision is not None:
+            if decision.new:
+                await self._announce(seen, decision.revision, made_of)
+            wanted = rules.manifests(made_of, decision.revision)
+            written = await self._write_children(seen, dict(wanted), live)
+            if token is not None and _rolled(deployment, written.get("Deployment")):
+                self._record_use(seen, token, decision.revision)
+        elif secret is not None and not seen.resolution.undecided:
+            # Nothing rolls; but a token that was withdrawn or replaced does not stay where pods start from.
+            alone: dict[Kind, dict[str, Any]] = {"Secret": token_secret(project, token)} if token is not None else {}
+            written = await self._write_children(seen, alone, {"Secret": secret})
+        found = written.get("Deployment") or deployment
+        outcome = rules.Outcome(
+            project=project,
+            resolution=seen.resolution,
+            source=seen.source,
+            source_trouble=seen.source_trouble,
+            trouble=seen.trouble,
+            rollout=rollout(found) if found is not None else None,
+            has_token=token is not None and ("Secret" in written or secret is not None),
+            now=self._platform.clock.now(),
+        )
+        if decision is not None and decision.new and outcome.worst() is None:
+            # The status says already that a rollout is under way; what came of it is told by the next run. So a token
+            # that a thousand Projects inherit reaches all of their pods before any status is polished.
+            seen.again = self._platform.clock.now() + CONCLUSION_DELAY
+            return outcome
+        is_applied = found is not None and "Deployment" not in seen.left
+        applied = decision.revision if decision is not None and is_applied else None
+        await self._conclude(seen, outcome, applied)
+        return outcome
+
+    def _decide(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> revisions.Decision | None:
+        """Return the revision to run; None where nothing can be said now, and everything stays as it is."""
+        stored, history = _stored_revision(seen, deployment)
+        needs_source = seen.project.spec.source is not None and (
+            seen.project.spec.source.github is not None or seen.project.spec.source.git is not None
+        )
+        if needs_source and made_of.source is None:
+            return None
+        # What may not be published, or an account that may not be used, keeps a workload from being made. One that is
+        # there goes on without: its token must still be able to change, or to be withdrawn.
+        if seen.trouble is not None and (deployment is None or not isinstance(seen.trouble, Stalled)):
+            return None
+        if seen.resolution.undecided and (stored is None or _lacks_its_token(deployment, made_of)):
+            return None
+        sha = made_of.source.sha if made_of.source is not None else None
+        if seen.source is None and made_of.source is not None and stored is not None:
+            sha = stored.sha
+        drawn = rules.manifests(made_of, stored or RevisionStatus(sha=sha, checkout_image="x" if sha else None))
+        asked = revisions.Asked(
+            sha=sha,
+            pinned=made_of.source is not None and made_of.source.pin is not None,
+            checksum=made_of.checksum,
+            restart=made_of.restart,
+            template=rules.template_mark(drawn["Deployment"]),
+            generation=seen.generation,
+            applied=drawn["Deployment"]["metadata"]["annotations"][names.APPLIED_ANNOTATION],
+        )
+        return revisions.decide(
+            stored,
+            history,
+            revisions.running(deployment) if deployment is not None else None,
+            asked,
+            checkout_image=self._platform.checkout_image,
+            now=self._platform.clock.now(),
+        )
+
+    def _token_fetches(self, seen: Seen, source: rules.SourceFacts | None, deployment: Object | None) -> bool:
+        if seen.resolution.undecided:
+            # Nobody says where the token is good for: it stays with the URL that it is used for now.
+            pod = deployment["spec"]["template"]["spec"] if deployment is not None else {}
+            return source is not None and checkout.has_credential(pod, source.url)
+        try:
+            return self._sources.fetches(seen.project, seen.resolution.api_url)
+        except Trouble:
+            return False
+
+    def _remembered(self, seen: Seen) -> rules.SourceFacts | None:
+        """Return the source as it was last proven: what runs goes on while the new one is in trouble."""
+        source = seen.status.get("source") or {}
+        revision = seen.status.get("revision") or {}
+        if seen.source_trouble is None or not revision.get("sha") or not source.get("fullName"):
+            return None
+        try:
+            return self._sources.remembered(seen.project, source)
+        except Trouble:
+            return None
+
+    async def _announce(self, seen: Seen, revision: RevisionStatus, made_of: rules.Ingredients) -> None:
+        """Store a new revision before anything rolls, held to the object as it was seen."""
+        fields: dict[str, Any] = {"revision": revisions.as_field(revision)}
+        if seen.source is not None:
+            fields["source"] = seen.source.status()
+        fields["observedGeneration"] = seen.generation
+        message = f"Rolling out {revision.short_sha or seen.project.spec.workload.image} ({revision.trigger})."
+        outcome = rules.Outcome(
+            project=seen.project,
+            resolution=seen.resolution,
+            source=seen.source,
+            source_trouble=seen.source_trouble,
+            trouble=seen.trouble,
+            rollout=None,
+            has_token=made_of.token is not None,
+            starting=message,
+            now=self._platform.clock.now(),
+        )
+        seen.obj = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
+        self._platform.herald.tell(seen.obj, warning=False, reason="RolloutStarted", message=message)
+
+    async def _write_children(
+        self, seen: Seen, wanted: dict[Kind, dict[str, Any]], live: dict[Kind, Object | None]
+    ) -> dict[Kind, Object]:
+        resolution = seen.resolution
+        held: set[Kind] = {"Secret"} if resolution.undecided else set()
+        if seen.trouble is not None:
+            held |= {"Service", "Ingress"}
+        plan = plan_children(wanted, live, uid=str(seen.project.metadata.uid), held=frozenset(held))
+        facts = {"source": resolution.source, "reason": resolution.reason.value}
+        try:
+            return await self._children.carry_out(seen.project, plan, facts)
+        except ChildTrouble as found:
+            seen.trouble, seen.left = seen.trouble or found.trouble, found.left
+            if found.trouble.reason is Reason.CONFLICT:
+                seen.again = self._platform.clock.now() + FOREIGN_LOOK
+            return found.written
+
+    def _record_use(self, seen: Seen, token: str, revision: RevisionStatus) -> None:
+        """Keep the record that pods are rolled out with a token."""
+        metadata = seen.project.metadata
+        self._platform.audit.record(
+            "token.used",
+            kind="Project",
+            namespace=str(metadata.namespace),
+            name=metadata.name,
+            fingerprint=fingerprint(str(metadata.uid), token),
+            source=seen.resolution.source,
+            token_kind=seen.resolution.kind,
+            revision=revision.sha,
+            trigger=revision.trigger.value if revision.trigger is not None else None,
+        )
+
+    async def _conclude(self, seen: Seen, outcome: rules.Outcome, applied: RevisionStatus | None) -> None:
+        fields = rules.status_fields(outcome, seen.generation)
+        if applied is not None:
+            _, history = _stored_revision(seen, None)
+            fields["revision"] = revisions.as_field(applied)
+            fields["history"] = [revisions.as_field(entry) for entry in revisions.with_applied(history, applied)]
+        await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
+
+    def _next(self, seen: Seen, outcome: rules.Outcome) -> Again | None:
+        """Say when to look again by oneself, or hand over the trouble that says so."""
+        worst = outcome.worst()
+        waiting = [t for t in (seen.trouble, seen.source_trouble, seen.resolution.trouble) if isinstance(t, Waiting)]
+        if waiting:
+            raise min(waiting, key=lambda trouble: trouble.until)
+        transient = [
+            t for t in (seen.trouble, seen.source_trouble, seen.resolution.trouble) if t and not isinstance(t, Stalled)
+        ]
+        if transient:
+            raise transient[0]
+        if seen.again is not None:
+            return Again(seen.again)
+        spec = seen.project.spec.token
+        if seen.source_trouble is None and (spec is None or spec.secret_ref is None):
+            return None
+        # GitHub tells nobody that a token was revoked, or that a missing repository is there.
+        at = next_look(
+            self._platform.clock.now(),
+            interval=self._platform.sweep_interval,
+            jitter=random.random(),  # noqa: S311 - spreads the looks
+            expires_at=seen.resolution.expires_at,
+            trouble=worst,
+        )
+        return Again(at)
+
+
+def _ours(live: Object | None, uid: str) -> Object | None:
+    return live if live is not None and is_owned(live, uid) else None
+
+
+def _stored_revision(seen: Seen, deployment: Object | None) -> tuple[RevisionStatus | None, list[RevisionStatus]]:
+    """Return the stored revision and history; where the status was lost, what the Deployment remembers."""
+    status = seen.status
+    history = [RevisionStatus.model_validate(entry) for entry in status.get("history") or ()]
+    if status.get("revision"):
+        return RevisionStatus.model_validate(status["revision"]), history
+    recovered = revisions.recover(deployment) if deployment is not None else None
+    return recovered, history
+
+
+def _as_it_runs(seen: Seen, source: rules.SourceFacts, deployment: Object) -> rules.SourceFacts:
+    """Where the status was lost, go on from the commit that runs for this very spec: that alone rolls nothing."""
+    found = revisions.recover(deployment)
+    same = revisions.running(deployment).generation == str(seen.generation)
+    if seen.status.get("revision") or source.pin is not None or not same or found is None or found.sha is None:
+        return source
+    return replace(source, decided_sha=found.sha)
+
+
+def _lacks_its_token(deployment: Object | None, made_of: rules.Ingredients) -> bool:
+    """Tell whether somebody took or changed the Secret that running pods have their token from."""
+    return deployment is not None and revisions.running(deployment).checksum != made_of.checksum
+
+
+def _rolled(before: Object | None, written: Object | None) -> bool:
+    """Tell whether a write makes new pods."""
+    return written is not None and (before is None or before["spec"]["template"] != written["spec"]["template"])

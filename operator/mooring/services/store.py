@@ -1,0 +1,172 @@
+"""What the API server last said about the three kinds, and who refers to whom.
+
+Fed by watch events and by the answers to our own writes; read without a request. An event older than what is known is
+ignored, so that a service never decides on a status from before its own last write.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from mooring.domain import names
+from mooring.domain.names import OwnKind
+from mooring.ports import Object
+
+# Uids of removed objects that are remembered; what is under way when an object goes arrives within seconds.
+KEPT_GONE = 10_000
+
+
+class Key(NamedTuple):
+    """One object of the three kinds."""
+
+    kind: OwnKind
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Name the object as people do."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+class Reference(NamedTuple):
+    """Something that an object depends on: a GitHubUser, a Secret, a host, a service account."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+def key_of(obj: Object) -> Key:
+    """Return the key of an object of the three kinds."""
+    metadata = obj["metadata"]
+    return Key(obj["kind"], metadata["namespace"], metadata["name"])
+
+
+def user_reference(project: Object) -> Reference:
+    """Return the GitHubUser that a Project refers to; without a word, the one named `default` beside it."""
+    ref = (project.get("spec") or {}).get("userRef") or {}
+    namespace = ref.get("namespace") or project["metadata"]["namespace"]
+    return Reference("GitHubUser", namespace, ref.get("name") or names.DEFAULT_USER)
+
+
+def references(obj: Object) -> frozenset[Reference]:
+    """Return all that an object depends on."""
+    namespace, spec = obj["metadata"]["namespace"], obj.get("spec") or {}
+    if obj["kind"] == "GitHubUser":
+        user_id = spec.get("userId") or obj["metadata"]["name"]
+        secrets = [spec.get("tokenSecretRef"), *(entry.get("secretRef") for entry in spec.get("tokens") or ())]
+        found = {Reference("Secret", namespace, ref["name"]) for ref in secrets if ref}
+        return frozenset(found | {Reference("Secret", namespace, names.global_secret(user_id))})
+    if obj["kind"] != "Project":
+        return frozenset()
+    found = {user_reference(obj)}
+    if secret := (spec.get("token") or {}).get("secretRef"):
+        found.add(Reference("Secret", namespace, secret["name"]))
+    if host := (spec.get("expose") or {}).get("host"):
+        found.add(Reference("Host", "", host))
+    if account := (spec.get("workload") or {}).get("serviceAccountName"):
+        found.add(Reference("ServiceAccount", namespace, account))
+    return frozenset(found)
+
+
+class Store:
+    """The objects, and the index from what they refer to back to them."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, Object] = {}
+        self._references: dict[Key, frozenset[Reference]] = {}
+        self._referrers: defaultdict[Reference, set[Key]] = defaultdict(set)
+        self._placed: defaultdict[tuple[OwnKind, str], set[Key]] = defaultdict(set)
+        # Uids of objects that are gone: an answer or an event that comes late must not bring one back.
+        self._gone: OrderedDict[str, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Count the objects."""
+        return len(self._objects)
+
+    def get(self, key: Key) -> Object | None:
+        """Return an object as it was last seen. It is shared: do not change it."""
+        return self._objects.get(key)
+
+    def put(self, obj: Object) -> bool:
+        """Keep what was seen; tell whether it was news."""
+        key = key_of(obj)
+        known = self._objects.get(key)
+        if obj["metadata"].get("uid") in self._gone or (known is not None and not _is_news(known, obj)):
+            return False
+        kept = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}}
+        self._objects[key] = kept
+        self._placed[key.kind, key.namespace].add(key)
+        if known is None or known.get("spec") != kept.get("spec"):
+            self._index(key, references(kept))
+        return True
+
+    def drop(self, key: Key, *, uid: str | None = None) -> bool:
+        """Forget an object that is gone; an object of the same name that came after it stays."""
+        known = self._objects.get(key)
+        if uid is not None:
+            self._bury(uid)
+        if known is None or (uid is not None and known["metadata"].get("uid") != uid):
+            return False
+        del self._objects[key]
+        place = self._placed[key.kind, key.namespace]
+        place.discard(key)
+        if not place:
+            del self._placed[key.kind, key.namespace]
+        self._index(key, frozenset())
+        return True
+
+    def _bury(self, uid: str) -> None:
+        self._gone[uid] = None
+        while len(self._gone) > KEPT_GONE:
+            self._gone.popitem(last=False)
+
+    def referring_to(self, kind: str, namespace: str, name: str) -> list[Key]:
+        """Return who depends on something, in a stable order."""
+        return sorted(self._referrers.get(Reference(kind, namespace, name), ()))
+
+    def users_in(self, namespace: str) -> list[Object]:
+        """Return the GitHubUsers of a namespace, in a stable order."""
+        return [self._objects[key] for key in self.keys_in("GitHubUser", namespace)]
+
+    def keys_in(self, kind: OwnKind, namespace: str) -> list[Key]:
+        """Return the keys of one kind in a namespace, in a stable order."""
+        return sorted(self._placed.get((kind, namespace), ()))
+
+    def __iter__(self) -> Iterator[Key]:
+        """Go through the keys of all objects, as they are now."""
+        return iter(list(self._objects))
+
+    def projects_of(self, user: Key) -> list[Object]:
+        """Return the Projects that refer to a GitHubUser, in a stable order."""
+        return [self._objects[key] for key in self.referring_to("GitHubUser", user.namespace, user.name)]
+
+    def _index(self, key: Key, wanted: frozenset[Reference]) -> None:
+        before = self._references.get(key, frozenset())
+        for gone in before - wanted:
+            self._referrers[gone].discard(key)
+            if not self._referrers[gone]:
+                del self._referrers[gone]
+        for new in wanted - before:
+            self._referrers[new].add(key)
+        if wanted:
+            self._references[key] = wanted
+        else:
+            self._references.pop(key, None)
+
+
+def _is_news(known: Object, seen: Object) -> bool:
+    """Compare resource versions: the API server counts them up for all objects of a kind."""
+    before, after = known["metadata"], seen["metadata"]
+    old, new = before.get("resourceVersion", ""), after.get("resourceVersion", "")
+    if old.isdigit() and new.isdigit():
+        return int(new) > int(old)
+    if before.get("uid") != after.get("uid"):
+        return bool(_created(after) >= _created(before))
+    return bool(new != old)
+
+
+def _created(metadata: dict[str, Any]) -> str:
+    return str(metadata.get("creationTimestamp") or "")

@@ -1,0 +1,281 @@
+"""The composition root: builds the adapters, hands them to the services, and says what runs together.
+
+Nothing is decided here, and nothing runs before `Operator.run`. Kopf comes in as one more coroutine, from `handlers`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from mooring.cluster.client import KubernetesCluster
+from mooring.cluster.connection import Connection
+from mooring.cluster.kinds import RESOURCES
+from mooring.cluster.watch import Scope, Seen, Watch
+from mooring.domain import names
+from mooring.domain.errors import Trouble
+from mooring.domain.origins import AllowedHosts
+from mooring.domain.policy import Policy, PolicyError, from_config_map
+from mooring.github import GitHubAdapter
+from mooring.observability.audit import AuditLog
+from mooring.observability.health import Health, Latch
+from mooring.observability.metrics import Metrics, Result, result_of
+from mooring.services.herald import Herald
+from mooring.services.intake import Intake
+from mooring.services.platform import Platform, TokenState
+from mooring.services.projects import Projects
+from mooring.services.recent import Recent
+from mooring.services.reconciler import Reconciler
+from mooring.services.secrets import Secrets
+from mooring.services.store import Key, Store
+from mooring.services.users import Users
+from mooring.services.work import WorkQueue
+from mooring.settings import Settings
+
+log = logging.getLogger(__name__)
+
+# The queue's loop turns every few seconds; this long without a turn means that the event loop hangs.
+LOOP_SECONDS = 60.0
+# Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
+LABELLED = ("Deployment", "Service", "Ingress")
+MANAGED = f"{names.MANAGED_BY}={names.MANAGER}"
+
+
+Stop = Callable[[], Awaitable[None]]
+
+
+class SystemClock:
+    """The machine's time."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class Operator:
+    """Everything that `mooring operator` is made of, but for Kopf and the admin server."""
+
+    settings: Settings
+    platform: Platform
+    intake: Intake
+    queue: WorkQueue
+    metrics: Metrics
+    health: Health
+    watches: list[Watch]
+    # GitHubUsers are listed before the first Project is looked at: else it would seem to have no token to inherit.
+    users: list[Watch]
+    filled: Latch
+    close_github: Stop
+
+    async def run(self, kopf: Callable[[Stop], Awaitable[None]], also_stop: Stop) -> None:
+        """Fill the caches, then reconcile until Kopf ends, which a signal makes it do.
+
+        Kopf is given what stops everything else, and calls it when it is about to end: it would wait for whatever runs
+        in the event loop, and then cancel it.
+        """
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(watch.run(), name=f"watch {watch.scope}") for watch in self.watches]
+            tasks.append(group.create_task(self._reconcile(), name="reconcile"))
+            tasks.append(group.create_task(self.platform.herald.serve(), name="Events"))
+
+            async def stop() -> None:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
+                # What many runs shared outlives each of them.
+                await self.platform.secrets.aclose()
+                await self.close_github()
+                await also_stop()
+
+            await kopf(stop)
+            await stop()
+        await self.platform.herald.finish()
+
+    async def _reconcile(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in self.users]
+            await asyncio.gather(*(watch.synced.wait() for watch in (*self.users, *self.watches)))
+            for task in listing:
+                task.cancel()
+        self.filled.set()
+        log.info("the caches are filled; reconciling begins")
+        await self.queue.serve()
+
+
+def allowed_hosts(policy: Policy, settings: Settings) -> AllowedHosts:
+    """Put the policy's hosts beside the operator's own GitHub."""
+    return AllowedHosts.of(policy.allowed_hosts, api=settings.github_api_url)
+
+
+@asynccontextmanager
+async def operator(settings: Settings, environ: Mapping[str, str], *, version: str) -> AsyncIterator[Operator]:
+    """Build the operator. Raises ConfigurationError without access to a cluster, PolicyError for a bad policy."""
+    connection = await Connection.open(environ)
+    try:
+        clock, metrics = SystemClock(), Metrics(version=version)
+        cluster = KubernetesCluster(connection, clock, instance=socket.gethostname())
+        found = await cluster.read_config_map(settings.namespace, settings.policy_configmap)
+        policy = from_config_map(_data(found))
+        store = Store()
+        held: dict[str, Platform] = {}
+        github = GitHubAdapter(
+            clock=clock,
+            hosts=lambda: held["platform"].allowed_hosts,
+            registry=metrics.registry,
+            version=version,
+            api_url=settings.github_api_url,
+            ca_file=settings.github_ca_file,
+        )
+        try:
+            platform = Platform(
+                herald=Herald(cluster, metrics.event_dropped),
+                recent=Recent(),
+                cluster=cluster,
+                github=github,
+                audit=AuditLog(),
+                clock=clock,
+                store=store,
+                secrets=Secrets(cluster),
+                api_url=settings.github_api_url,
+                sweep_interval=settings.sweep_interval,
+                checkout_image=settings.checkout_image,
+                policy=policy,
+                allowed_hosts=allowed_hosts(policy, settings),
+                namespaces=None if settings.watch_namespaces else {},
+            )
+            held["platform"] = platform
+            yield _assemble(settings, platform, connection, metrics, github.aclose)
+        finally:
+            await github.aclose()
+    finally:
+        await connection.close()
+
+
+def _assemble(
+    settings: Settings, platform: Platform, connection: Connection, metrics: Metrics, close_github: Stop
+) -> Operator:
+    queue: WorkQueue
+
+    def ask(key: Key, after: float = 0.0) -> None:
+        queue.add(key, after=after)
+
+    intake = Intake(platform, ask)
+    users = Users(platform, intake.ask_projects, ask)
+    projects = Projects(platform, users, ask)
+    reconciler = Reconciler({"GitHubUser": users, "Project": projects}, _observer(metrics))
+
+    async def run(key: Hashable) -> Any:
+        return await reconciler(key)
+
+    queue = WorkQueue(run, platform.clock)
+    metrics.watch_queue(lambda: queue.overdue)
+    _watch_objects(metrics, platform)
+    health, filled = Health(), Latch("the caches are being filled")
+    health.must_live("work loop", lambda: _stuck(queue, platform))
+    health.must_be_ready("caches", filled)
+    return Operator(
+        settings=settings,
+        platform=platform,
+        intake=intake,
+        queue=queue,
+        metrics=metrics,
+        health=health,
+        watches=_watches(settings, platform, connection, intake, ask),
+        users=[
+            Watch(connection, Scope(RESOURCES["GitHubUser"], place, contents=True), lambda seen: _take(intake, seen))
+            for place in settings.watch_namespaces or (None,)
+        ],
+        filled=filled,
+        close_github=close_github,
+    )
+
+
+def _watch_objects(metrics: Metrics, platform: Platform) -> None:
+    """Have the store counted whenever metrics are read."""
+
+    def objects(kind: str) -> int:
+        return sum(key.kind == kind for key in platform.store)
+
+    def tokens(kind: str, state: TokenState) -> int:
+        return sum(key.kind == kind and found is state for key, found in platform.token_states.items())
+
+    for kind in ("GitHubUser", "Project"):
+        metrics.watch_objects(kind, partial(objects, kind))
+        for state in TokenState:
+            metrics.watch_tokens(kind, state.value, partial(tokens, kind, state))
+
+
+def _take(intake: Intake, seen: Seen) -> None:
+    if seen.obj is not None:
+        intake.own_kind(seen.event, seen.obj)
+
+
+def _stuck(queue: WorkQueue, platform: Platform) -> str | None:
+    quiet = (platform.clock.now() - queue.turned).total_seconds()
+    return f"has not turned for {quiet:.0f} s" if quiet > LOOP_SECONDS else None
+
+
+def _observer(metrics: Metrics) -> Callable[[str, Trouble | Exception | None, float], None]:
+    def observe(kind: str, found: Trouble | Exception | None, seconds: float) -> None:
+        ended = Result.OK if found is None else Result.DEFECT
+        metrics.reconciled(kind, result_of(found) if isinstance(found, Trouble) else ended, seconds)
+
+    return observe
+
+
+def _watches(
+    settings: Settings,
+    platform: Platform,
+    connection: Connection,
+    intake: Intake,
+    ask: Callable[[Key], None],
+) -> list[Watch]:
+    """Return the watches on everything that is not one of the three kinds: metadata only, but for the policy."""
+    scopes: list[Scope] = []
+    for place in settings.watch_namespaces or (None,):
+        scopes.append(Scope(RESOURCES["Secret"], place))
+        scopes.append(Scope(RESOURCES["ServiceAccount"], place))
+        scopes += [Scope(RESOURCES[kind], place, labels=MANAGED) for kind in LABELLED]
+    if not settings.watch_namespaces:
+        scopes.append(Scope(RESOURCES["Namespace"]))
+    policy = Scope(
+        RESOURCES["ConfigMap"],
+        settings.namespace,
+        fields=f"metadata.name={settings.policy_configmap}",
+        contents=True,
+    )
+
+    def policy_changed(seen: Seen) -> None:
+        if adopt_policy(settings, platform, None if seen.event == "DELETED" else seen.obj):
+            for key in platform.store:
+                ask(key)
+
+    return [*(Watch(connection, scope, intake.sighting) for scope in scopes), Watch(connection, policy, policy_changed)]
+
+
+def adopt_policy(settings: Settings, platform: Platform, found: Mapping[str, Any] | None) -> bool:
+    """Take a changed policy over; one that cannot be read changes nothing. Tell whether there was anything new."""
+    try:
+        policy = from_config_map(_data(found))
+    except PolicyError as problem:
+        where = f"ConfigMap {settings.namespace}/{settings.policy_configmap}"
+        log.error("%s is not used, the policy from before stays: %s", where, problem)  # noqa: TRY400 - no trace helps
+        return False
+    if policy == platform.policy:
+        return False
+    platform.policy, platform.allowed_hosts = policy, allowed_hosts(policy, settings)
+    log.info("the administrator's policy has changed")
+    return True
+
+
+def _data(config_map: Mapping[str, Any] | None) -> Mapping[str, str] | None:
+    """Return what is in a ConfigMap. One without data is there all the same: its key is missing."""
+    return None if config_map is None else config_map.get("data") or {}

@@ -1,0 +1,176 @@
+"""The operator as a process of its own, under the Roles that are shipped: how tests start, ask, stop and kill it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from lab import Lab
+from lab.kubernetes.identity import service_account_kubeconfig
+from tests.cluster.conftest import PATIENCE, ROOT, Kube
+
+SYSTEM = "mooring-system"
+CHECKOUT_IMAGE = "registry.example.com/mooring:test"
+
+
+class Mooring:
+    """The operator as a process of its own, under its shipped Role."""
+
+    def __init__(self, process: subprocess.Popen[bytes], admin: str, folder: Path) -> None:
+        self.process = process
+        self.admin = admin
+        self._folder = folder
+
+    @property
+    def log(self) -> str:
+        """Return what it wrote to standard error."""
+        return (self._folder / "operator.err").read_text()
+
+    @property
+    def audit(self) -> list[dict[str, Any]]:
+        """Return the audit record."""
+        return [json.loads(line) for line in (self._folder / "operator.out").read_text().splitlines()]
+
+    def ask(self, path: str) -> httpx.Response:
+        """Ask the admin server."""
+        return httpx.get(self.admin + path, timeout=PATIENCE, trust_env=False)
+
+    def until_logged(self, text: str, seconds: float = PATIENCE) -> None:
+        """Wait until the log has a text; fail with the log when it has not in time, or the process ends."""
+        deadline = time.monotonic() + seconds
+        while text not in self.log:
+            if time.monotonic() > deadline or self.process.poll() is not None:
+                pytest.fail(f"the operator did not log {text!r}:\n{self.log[-4000:]}")
+            time.sleep(0.05)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(PATIENCE)
+
+    def stop(self) -> int:
+        """End it as Kubernetes does; return the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(PATIENCE)
+
+
+ROLE_PLACES = {
+    "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
+    "Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/roles",
+    "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
+    "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
+    "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+}
+
+
+def install_roles(kube: Kube) -> None:
+    """Apply the shipped Roles, as the guide says."""
+    status, body = kube.request("POST", "/api/v1/namespaces", {"metadata": {"name": SYSTEM}})
+    assert status in {201, 409}, body
+    for name in ("operator.yaml", "cluster-wide.yaml"):
+        install_role(kube, name)
+
+
+def install_role(kube: Kube, name: str, namespace: str = SYSTEM) -> None:
+    """Apply one of the shipped files."""
+    for manifest in yaml.safe_load_all((ROOT / "manifests" / "rbac" / name).read_text()):
+        path = f"{ROLE_PLACES[manifest['kind']].format(namespace)}/{manifest['metadata']['name']}"
+        status, body = kube.request(
+            "PATCH", f"{path}?fieldManager=tests&force=true", manifest, "application/apply-patch+yaml"
+        )
+        assert status in {200, 201}, body
+
+
+@contextmanager
+def policy(kube: Kube, document: Mapping[str, Any]) -> Iterator[None]:
+    """Put the administrator's policy in place until the end of the block."""
+    place = f"/api/v1/namespaces/{SYSTEM}/configmaps/mooring-policy"
+    body = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "mooring-policy"},
+        "data": {"policy.yaml": yaml.safe_dump(dict(document))},
+    }
+    kube.request("POST", "/api/v1/namespaces", {"metadata": {"name": SYSTEM}})
+    status, answer = kube.request(
+        "PATCH", f"{place}?fieldManager=administrator&force=true", body, "application/apply-patch+yaml"
+    )
+    assert status in {200, 201}, answer
+    yield
+    kube.request("DELETE", place)
+
+
+def operator_environment(lab: Lab, kubeconfig: Path, **more: str) -> dict[str, str]:
+    """Return the environment of an operator: nothing of ours but what it needs."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(kubeconfig.parent),
+        "PYTHONPATH": str(ROOT / "operator"),
+        "KUBECONFIG": str(kubeconfig),
+        "MOORING_NAMESPACE": SYSTEM,
+        "MOORING_CHECKOUT_IMAGE": CHECKOUT_IMAGE,
+        "MOORING_GITHUB_API_URL": lab.env["MOORING_GITHUB_API_URL"],
+        "MOORING_GITHUB_CA_FILE": lab.env["MOORING_GITHUB_CA_FILE"],
+        "MOORING_OPERATOR_LISTEN": "127.0.0.1:0",
+        "MOORING_LOG_LEVEL": "debug",
+        **more,
+    }
+
+
+@contextmanager
+def running_operator(lab: Lab, kube: Kube, folder: Path, **more: str) -> Iterator[Mooring]:
+    """Run the operator until the end of the block; it is ready when the block begins."""
+    install_roles(kube)
+    kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
+    mooring = start_operator(operator_environment(lab, kubeconfig, **more), folder)
+    try:
+        wait_ready(mooring)
+        yield mooring
+    finally:
+        if mooring.process.poll() is None:
+            mooring.stop()
+
+
+def start_operator(environment: Mapping[str, str], folder: Path) -> Mooring:
+    """Start the process; it says in its log where the admin server listens."""
+    with (folder / "operator.out").open("ab") as out, (folder / "operator.err").open("ab") as err:
+        process = subprocess.Popen(
+            [sys.executable, "-W", "error", "-m", "mooring", "operator"],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+    return Mooring(process, "", folder)
+
+
+ADMIN = re.compile(r'"message":"the admin server listens on ([^"]+)"')
+
+
+def wait_ready(mooring: Mooring, seconds: float = PATIENCE) -> None:
+    """Wait until the operator is ready; fail with its log when it is not in time, or ends."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and mooring.process.poll() is None:
+        found = ADMIN.findall(mooring.log)
+        if found:
+            mooring.admin = f"http://{found[-1]}"
+            try:
+                if mooring.ask("/readyz").status_code == 200:
+                    return
+            except httpx.TransportError:
+                pass
+        time.sleep(0.05)
+    pytest.fail(f"the operator did not become ready:\n{mooring.log[-4000:]}")

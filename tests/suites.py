@@ -1,0 +1,96 @@
+"""Run the suites one after the other, and print what each took beside what it may take.
+
+A budget is part of a suite's design, printed so that growth is seen; a slow machine is not a failure. The standard
+library is enough here, so that this runs before anything else is known to work.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTEST = (sys.executable, "-m", "pytest", "-q")
+CODE = ("operator", "lab", "tests")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Commands that belong together, and the seconds that they may take on two cores with a warm cache."""
+
+    name: str
+    budget: int
+    commands: tuple[tuple[str, ...], ...]
+
+
+LINT = Suite(
+    "lint",
+    60,
+    (
+        (sys.executable, "-m", "ruff", "check", "--quiet", *CODE),
+        (sys.executable, "-m", "ruff", "format", "--check", "--quiet", *CODE),
+        (sys.executable, "-m", "mypy", *CODE),
+        (str(Path(sys.executable).with_name("lint-imports")), "--no-logo"),
+    ),
+)
+TEST = (
+    LINT,
+    Suite("verify", 10, (("make", "verify"),)),
+    Suite("unit", 20, ((*PYTEST, "tests/unit"),)),
+    Suite("lab", 120, ((*PYTEST, "-m", "not scale", "tests/lab"),)),
+    Suite("cluster", 240, ((*PYTEST, "-m", "not scale", "tests/cluster"),)),
+    Suite("demo", 30, ((sys.executable, "-m", "lab.demo", "--once", "--dir", "build/demo"),)),
+)
+SCALE = (Suite("scale", 1500, ((*PYTEST, "-m", "scale", "tests/lab", "tests/cluster"),)),)
+SETS = {"test": TEST, "lint": (LINT,), "scale": SCALE}
+
+COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
+
+
+def run(command: tuple[str, ...], totals: dict[str, int]) -> bool:
+    """Run one command with its output passed through, and add up what pytest counted in its last line."""
+    last = ""
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as process:
+        for line in process.stdout or ():
+            sys.stdout.write(line)
+            sys.stdout.flush()
+            last = line.strip() or last
+    if "pytest" in command:
+        for count, what in COUNTS.findall(last):
+            totals[what.rstrip("s")] = totals.get(what.rstrip("s"), 0) + int(count)
+    return process.returncode == 0
+
+
+def main(arguments: list[str]) -> int:
+    """Run a set of suites; every suite runs, also after one that failed."""
+    name = arguments[0] if arguments else "test"
+    if len(arguments) > 1 or name not in SETS:
+        sys.stderr.write(f"usage: suites.py [{' | '.join(SETS)}]\n")
+        return 2
+    totals: dict[str, int] = {}
+    rows: list[tuple[str, float, int, bool]] = []
+    for suite in SETS[name]:
+        sys.stdout.write(f"\n== {suite.name}\n")
+        sys.stdout.flush()
+        started = time.monotonic()
+        passed = all([run(command, totals) for command in suite.commands])  # noqa: C419 - each one runs
+        rows.append((suite.name, time.monotonic() - started, suite.budget, passed))
+    sys.stdout.write(f"\n{'suite':<10}{'seconds':>9}{'budget':>9}\n")
+    for suite_name, seconds, budget, passed in rows:
+        verdict = ("ok" if seconds <= budget else "ok, over its budget") if passed else "FAILED"
+        sys.stdout.write(f"{suite_name:<10}{seconds:>9.1f}{budget:>9}  {verdict}\n")
+    spent, allowed = sum(row[1] for row in rows), sum(row[2] for row in rows)
+    sys.stdout.write(f"{'all':<10}{spent:>9.1f}{allowed:>9}\n")
+    if totals:
+        failed = totals.get("failed", 0) + totals.get("error", 0)
+        skipped = f", {totals['skipped']} skipped" if totals.get("skipped") else ""
+        sys.stdout.write(f"{totals.get('passed', 0)} passed, {failed} failed{skipped}\n")
+    return 0 if all(row[3] for row in rows) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,123 @@
+"""Revisions: a reason makes one, and nothing else does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from mooring.domain.resources.project_status import HISTORY_MAX, RevisionStatus, Trigger
+from mooring.domain.revisions import Asked, Running, decide, is_under_way, recover, with_applied
+
+NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
+A, B = "a" * 40, "b" * 40
+STORED = RevisionStatus(
+    sha=A, short_sha=A[:7], trigger=Trigger.CREATE, checkout_image="img:1", deployed_at=NOW.replace(microsecond=0)
+)
+ASKED = Asked(sha=A, pinned=False, checksum="c1", restart=None, template="t1", generation=1)
+LIVE = Running(checksum="c1", restart=None, template="t1", generation="1")
+
+
+def run(stored: RevisionStatus | None = STORED, live: Running | None = LIVE, asked: Asked = ASKED, **more: Any) -> Any:
+    history = more.get("history", [STORED])
+    return decide(stored, history, live, asked, checkout_image="img:2", now=NOW)
+
+
+def test_the_first_one_is_a_creation_with_today_s_checkout_image() -> None:
+    made = run(stored=None, live=None, history=[])
+    assert made.new
+    assert (made.revision.trigger, made.revision.sha, made.revision.checkout_image) == (Trigger.CREATE, A, "img:2")
+
+
+def test_nothing_asked_nothing_new_and_the_old_checkout_image_stays() -> None:
+    assert run() == run()
+    assert not run().new
+    assert run().revision.checkout_image == "img:1"
+
+
+@pytest.mark.parametrize(
+    ("asked", "trigger"),
+    [
+        (replace(ASKED, checksum="c2"), Trigger.TOKEN),
+        (replace(ASKED, checksum=None), Trigger.TOKEN),
+        (replace(ASKED, restart="now"), Trigger.MANUAL),
+        (replace(ASKED, template="t2", generation=2), Trigger.SPEC),
+        (replace(ASKED, sha=B, generation=2), Trigger.SPEC),
+        (replace(ASKED, sha=B, pinned=True, generation=2), Trigger.SPEC),
+    ],
+)
+def test_each_reason_has_its_trigger(asked: Asked, trigger: Trigger) -> None:
+    made = run(asked=asked)
+    assert made.new
+    assert made.revision.trigger is trigger
+
+
+def test_pinning_what_ran_before_is_a_rollback() -> None:
+    older = STORED.model_copy(update={"sha": B})
+    made = run(asked=replace(ASKED, sha=B, pinned=True), history=[STORED, older])
+    assert made.revision.trigger is Trigger.ROLLBACK
+
+
+def test_a_new_generation_that_leaves_the_pods_alone_rolls_nothing() -> None:
+    assert not run(asked=replace(ASKED, generation=2)).new
+
+
+def test_a_new_version_of_mooring_that_draws_pods_otherwise_rolls_nothing() -> None:
+    assert not run(asked=replace(ASKED, template="t2")).new
+
+
+def test_a_crash_between_the_status_and_the_pods_makes_no_second_revision() -> None:
+    made = run(asked=replace(ASKED, checksum="c2")).revision
+    # Stored, not yet applied: the Deployment still has the old checksum, the history the old revision.
+    again = run(stored=made, asked=replace(ASKED, checksum="c2"), history=[STORED])
+    assert again.revision == made
+    assert not again.new
+    # Applied, but not yet in the history.
+    applied = run(stored=made, asked=replace(ASKED, checksum="c2"), live=replace(LIVE, checksum="c2"), history=[STORED])
+    assert applied.revision == made
+    assert not applied.new
+
+
+def test_a_revision_enters_the_history_once_and_the_oldest_leaves() -> None:
+    history = with_applied([], STORED)
+    assert with_applied(history, STORED) == [STORED]
+    for number in range(20):
+        later = STORED.model_copy(update={"deployed_at": NOW + timedelta(seconds=number + 1)})
+        assert is_under_way(later, history)
+        history = with_applied(history, later)
+    assert len(history) == HISTORY_MAX
+
+
+def test_the_stored_form_equals_the_made_one() -> None:
+    made = run(asked=replace(ASKED, checksum="c2")).revision
+    stored = RevisionStatus.model_validate_json(made.model_dump_json(by_alias=True, exclude_none=True))
+    assert stored == made
+
+
+def test_a_lost_status_is_read_back_from_the_pods() -> None:
+    annotations = {"mooring.dev/revision": A, "mooring.dev/trigger": "Push", "mooring.dev/delivery": "g"}
+    deployment = {
+        "metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"},
+        "spec": {
+            "template": {
+                "metadata": {"annotations": annotations},
+                "spec": {"initContainers": [{"name": "checkout", "image": "img:1"}]},
+            }
+        },
+    }  # fmt: skip
+    found = recover(deployment)
+    assert found is not None
+    assert (found.sha, found.trigger, found.delivery, found.checkout_image) == (A, Trigger.PUSH, "g", "img:1")
+    made = run(stored=found, history=[])
+    assert not made.new
+    for junk in ("--upload-pack=x", A[:7], "a" * 65):
+        annotations["mooring.dev/revision"] = junk
+        assert recover(deployment) is None
+    annotations["mooring.dev/revision"] = A
+    annotations["mooring.dev/delivery"] = "g" * 1000
+    assert recover(deployment) is None
+    annotations["mooring.dev/delivery"] = "g"
+    annotations["mooring.dev/trigger"] = "Nonsense"
+    assert recover(deployment) is None

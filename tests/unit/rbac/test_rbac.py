@@ -1,0 +1,128 @@
+"""`mooring rbac`, and that the shipped Roles say what they are for and give away nothing by accident."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mooring import rbac
+from mooring.__main__ import main
+
+SHIPPED = Path(__file__).parents[3] / "manifests" / "rbac"
+NAMES = ["cluster-wide.yaml", "namespaced.yaml", "operator.yaml"]
+
+Captured = pytest.CaptureFixture[str]
+
+
+def documents(file: str, **where: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(rbac.files(**where)[file]))
+
+
+def rules(name: str, kind: str) -> list[dict[str, Any]]:
+    (role,) = (document for document in documents(name) if document["kind"] == kind)
+    found: list[dict[str, Any]] = role["rules"]
+    return found
+
+
+def test_the_shipped_roles_are_those_of_the_table(capsys: Captured) -> None:
+    assert main(["rbac", "--check", str(SHIPPED)]) == 0, capsys.readouterr().out
+
+
+def test_what_is_written_passes_the_check(tmp_path: Path, capsys: Captured) -> None:
+    folder = tmp_path / "new" / "rbac"
+
+    assert main(["rbac", "--output", str(folder)]) == 0
+    assert main(["rbac", "--check", str(folder)]) == 0
+    assert sorted(file.name for file in folder.iterdir()) == NAMES
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_check_names_every_difference(tmp_path: Path, capsys: Captured) -> None:
+    main(["rbac", "--output", str(tmp_path)])
+    (tmp_path / NAMES[0]).unlink()
+    (tmp_path / NAMES[1]).write_text("rules: []\n", encoding="utf-8")
+    (tmp_path / "other.yaml").write_text("", encoding="utf-8")
+
+    assert main(["rbac", "--check", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path}/cluster-wide.yaml: missing",
+        f"{tmp_path}/namespaced.yaml: differs from the table",
+        f"{tmp_path}/other.yaml: nothing generates it",
+        f"run `mooring rbac --output {tmp_path}` and commit the result",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [["--check", "/nonexistent"], ["--output", "/proc/none"], [], ["--check"]])
+def test_bad_input_takes_one_line(arguments: list[str], capsys: Captured) -> None:
+    assert main(["rbac", *arguments]) == 2
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mooring: ")
+    assert err.count("\n") == 1
+
+
+def test_every_document_is_what_kubernetes_takes() -> None:
+    found = {name: [document["kind"] for document in documents(name)] for name in NAMES}
+
+    assert found == {
+        "operator.yaml": ["ServiceAccount", "Role", "RoleBinding"],
+        "cluster-wide.yaml": ["ClusterRole", "ClusterRoleBinding"],
+        "namespaced.yaml": ["Role", "RoleBinding"],
+    }
+
+
+def test_names_and_namespace_may_be_others() -> None:
+    for name in NAMES:
+        for document in documents(name, namespace="elsewhere", name="second"):
+            assert document["metadata"]["name"].startswith("second")
+            assert document["metadata"].get("namespace") in {None, "elsewhere"}
+            for subject in document.get("subjects", []):
+                assert subject == {"kind": "ServiceAccount", "name": "second", "namespace": "elsewhere"}
+                assert document["roleRef"]["name"] in {"second", "second-watched"}
+
+
+def test_the_role_for_one_namespace_can_be_applied_to_any() -> None:
+    assert all("namespace" not in document["metadata"] for document in documents("namespaced.yaml"))
+
+
+def test_the_account_gets_no_token_by_itself() -> None:
+    assert documents("operator.yaml")[0]["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize(
+    "grant", [*rbac.WATCHED, *rbac.CLUSTER, *rbac.OWN], ids=lambda grant: "/".join(grant.resources)
+)
+def test_every_verb_has_a_reason_and_none_is_a_wildcard(grant: rbac.Grant) -> None:
+    assert grant.verbs
+    assert all(len(reason) > 10 for reason in grant.verbs.values())
+    assert "*" not in {grant.group, *grant.resources, *grant.verbs, *grant.names}
+    assert not {"escalate", "bind", "impersonate", "deletecollection"} & grant.verbs.keys()
+
+
+def test_nothing_reaches_pods_roles_nodes_or_tokens() -> None:
+    resources = {
+        resource
+        for name, kind in (("operator.yaml", "Role"), ("cluster-wide.yaml", "ClusterRole"), ("namespaced.yaml", "Role"))
+        for rule in rules(name, kind)
+        for resource in rule["resources"]
+    }
+
+    forbidden = {"pods", "pods/exec", "roles", "rolebindings", "clusterroles", "nodes", "serviceaccounts/token"}
+    assert resources.isdisjoint(forbidden)
+
+
+def test_a_confined_operator_has_the_same_rights_but_for_the_labels_of_namespaces() -> None:
+    confined, everywhere = rules("namespaced.yaml", "Role"), rules("cluster-wide.yaml", "ClusterRole")
+
+    assert [rule for rule in everywhere if rule not in confined] == [
+        {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]}
+    ]
+    assert all(rule in everywhere for rule in confined)
+
+
+def test_rights_in_the_operators_own_namespace_are_on_named_objects() -> None:
+    unnamed = [rule for rule in rules("operator.yaml", "Role") if "resourceNames" not in rule]
+
+    assert [(rule["resources"], rule["verbs"]) for rule in unnamed] == []

@@ -1,0 +1,199 @@
+"""The work queue, with a clock that the test moves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+from mooring.domain.errors import Stalled, Transient, Waiting
+from mooring.domain.reasons import Reason
+from mooring.ports import Changed
+from mooring.services.work import LAST_DELAY, SPARE_ENTRIES, Again, WorkQueue
+
+
+class FakeClock:
+    def __init__(self) -> None:
+        self.time = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.time
+
+    def advance(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+class Runs:
+    """Records runs, and lets the test decide when each one ends and how."""
+
+    def __init__(self, answer: Callable[[Hashable], Again | None] = lambda _: None) -> None:
+        self.started: list[Hashable] = []
+        self.at_once = self.most_at_once = 0
+        self.of_one_key: dict[Hashable, int] = {}
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._answer = answer
+
+    async def __call__(self, key: Hashable) -> Again | None:
+        self.started.append(key)
+        self.at_once += 1
+        self.of_one_key[key] = self.of_one_key.get(key, 0) + 1
+        assert self.of_one_key[key] == 1, "two runs for one object at once"
+        self.most_at_once = max(self.most_at_once, self.at_once)
+        try:
+            await self.gate.wait()
+            return self._answer(key)
+        finally:
+            self.at_once -= 1
+            self.of_one_key[key] -= 1
+
+
+@asynccontextmanager
+async def serving(queue: WorkQueue) -> AsyncIterator[None]:
+    task = asyncio.create_task(queue.serve())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def settle() -> None:
+    """Let everything that is ready run."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_what_is_asked_for_twice_runs_once_and_what_is_asked_for_meanwhile_runs_again() -> None:
+    runs = Runs()
+    queue = WorkQueue(runs, FakeClock())
+    queue.add("a")
+    queue.add("a")
+    runs.gate.clear()
+    async with serving(queue):
+        await settle()
+        queue.add("a")
+        queue.add("a")
+        await settle()
+        assert runs.started == ["a"]
+        runs.gate.set()
+        await settle()
+        assert runs.started == ["a", "a"]
+    assert len(queue) == 0
+
+
+async def test_many_objects_run_at_once_up_to_the_bound() -> None:
+    runs = Runs()
+    queue = WorkQueue(runs, FakeClock(), runs_at_once=3)
+    runs.gate.clear()
+    for number in range(10):
+        queue.add(number)
+    async with serving(queue):
+        await settle()
+        assert runs.most_at_once == 3
+        runs.gate.set()
+        await settle()
+        assert sorted(map(str, runs.started)) == [str(n) for n in range(10)]
+
+
+async def test_a_later_time_waits_and_an_earlier_one_wins() -> None:
+    clock, runs = FakeClock(), Runs()
+    queue = WorkQueue(runs, clock)
+    queue.add("a", after=60)
+    queue.add("a", after=30)
+    queue.add("a", after=90)
+    async with serving(queue):
+        await settle()
+        assert runs.started == []
+        clock.advance(31)
+        queue.add("b")
+        await settle()
+        assert runs.started == ["a", "b"]
+        clock.advance(100)
+        queue.add("c")
+        await settle()
+        assert runs.started == ["a", "b", "c"]
+
+
+async def test_what_was_superseded_does_not_pile_up() -> None:
+    clock, runs = FakeClock(), Runs()
+    queue = WorkQueue(runs, clock)
+    queue.add("b", after=1_000_000)
+    for step in range(10 * SPARE_ENTRIES):
+        queue.add("a", after=900_000 - step)
+    assert len(queue._heap) < 2 * SPARE_ENTRIES  # noqa: SLF001 - what must stay small is seen nowhere else
+    async with serving(queue):
+        clock.advance(900_000)
+        queue.add("c")
+        await settle()
+        assert runs.started == ["a", "c"]
+        clock.advance(100_000)
+        queue.add("d")
+        await settle()
+    assert runs.started == ["a", "c", "b", "d"]
+
+
+async def test_one_that_fails_stops_no_other() -> None:
+    def answer(key: Hashable) -> None:
+        if key == "bad":
+            raise RuntimeError("a defect")
+
+    runs = Runs(answer)
+    queue = WorkQueue(runs, FakeClock())
+    async with serving(queue):
+        queue.add("bad")
+        queue.add("good")
+        await settle()
+        assert set(runs.started) == {"bad", "good"}
+        assert len(queue) == 1
+
+
+async def test_an_answer_is_called_again_at_its_time() -> None:
+    clock = FakeClock()
+    runs = Runs(lambda _: Again(clock.now() + timedelta(seconds=5)))
+    queue = WorkQueue(runs, clock)
+    async with serving(queue):
+        queue.add("a")
+        await settle()
+        clock.advance(6)
+        queue.add("b", after=1000)
+        queue.add("c")
+        await settle()
+        assert runs.started.count("a") == 2
+
+
+def test_each_trouble_comes_back_as_it_should() -> None:
+    clock = FakeClock()
+    queue = WorkQueue(Runs(), clock)
+    until = clock.now() + timedelta(hours=1)
+    assert queue.after_trouble("a", Stalled(Reason.SECRET_NOT_FOUND, "m")) is None
+    assert queue.after_trouble("a", Waiting(Reason.RATE_LIMITED, "m", until=until)) == until
+    delays = []
+    for _ in range(15):
+        at = queue.after_trouble("a", Transient(Reason.GITHUB_UNAVAILABLE, "m"))
+        assert at is not None
+        delays.append((at - clock.now()).total_seconds())
+    assert all(0.5 <= delay <= LAST_DELAY for delay in delays)
+    assert delays[0] <= 1.0
+    assert delays[-1] >= LAST_DELAY / 2
+
+
+async def test_a_conflict_comes_back_soon_and_is_no_failure() -> None:
+    clock = FakeClock()
+    answers: list[Exception | None] = [Changed("moved"), None]
+
+    def answer(_: Hashable) -> None:
+        if (error := answers.pop(0)) is not None:
+            raise error
+
+    runs = Runs(answer)
+    queue = WorkQueue(runs, clock)
+    async with serving(queue):
+        queue.add("a")
+        await settle()
+        clock.advance(0.3)
+        queue.add("b", after=1000)
+        await settle()
+        assert runs.started == ["a", "a"]
+    assert not answers
