@@ -7,7 +7,7 @@ A method raises one of `domain.errors` and nothing else that a service would hav
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -75,6 +75,13 @@ class Cluster(Protocol):
         """Merge fields into a status (None removes one); with a resource version, raise Changed where it moved."""
         ...
 
+    async def keep_finalizer(self, obj: Object, finalizer: str, *, wanted: bool) -> Object | None:
+        """Add or take away a finalizer of one of the three kinds, held to its version; raise Changed where it moved.
+
+        Returns the object as it is then, None where that was what kept it.
+        """
+        ...
+
     async def emit(self, subject: Object, *, warning: bool, reason: str, message: str) -> None:
         """Post a Kubernetes Event about an object. Losing one is not an error."""
         ...
@@ -86,6 +93,8 @@ class Origin:
 
     api_url: str
     web_url: str
+    # Certificates to trust there beside the system's, in PEM; part of the origin, so that no other one trusts them.
+    ca: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,58 @@ class RepositoryFacts:
     full_name: str
     private: bool
     default_branch: str
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """A GitHub App with its key, and the one place where that is good."""
+
+    origin: Origin
+    app_id: int
+    private_key: str = field(repr=False)
+    # Identity and version of the Secret that it came from: what is made with it is shared under this name alone.
+    source: str
+    # The namespace whose own App it is; the operator's own one lends its App only to whom the administrator named.
+    owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class AppFacts:
+    """What GitHub says about an App, to its key."""
+
+    id: int
+    slug: str
+
+
+@dataclass(frozen=True, slots=True)
+class InstallationFacts:
+    """What GitHub says about an installation, to its App."""
+
+    id: int
+    app_id: int
+    app_slug: str
+    account_id: int
+    account_login: str
+    account_type: str
+    avatar_url: str
+    # all | selected, in GitHub's words
+    selection: str
+    permissions: Mapping[str, str]
+    events: tuple[str, ...]
+    suspended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MintedToken:
+    """An installation token, and what GitHub says that it may do."""
+
+    token: str = field(repr=False)
+    # Both by GitHub's clock.
+    issued_at: datetime
+    expires_at: datetime
+    permissions: Mapping[str, str]
+    # None: all that the installation covers.
+    repository_ids: frozenset[int] | None
 
 
 class GitHub(Protocol):
@@ -133,6 +194,55 @@ class GitHub(Protocol):
         self, origin: Origin, token: str | None, repository_id: int, sha: str, *, branch: str, namespace: str
     ) -> bool:
         """Tell whether a commit is reachable from a branch: a fork's commit is not, though its parent shows it."""
+        ...
+
+    def time_at(self, origin: Origin) -> datetime:
+        """Return the time by the clock there, as its last answers showed it; before any, by our own."""
+        ...
+
+    async def app(self, app: App, *, namespace: str) -> AppFacts:
+        """Prove an App's key; raise Stalled(APP_REFUSED) where it is refused, APP_KEY_MALFORMED where it is none."""
+        ...
+
+    async def installation(self, app: App, installation_id: int, *, namespace: str) -> InstallationFacts:
+        """Read an installation, never an older answer than this call; raise Stalled(INSTALLATION_NOT_FOUND)."""
+        ...
+
+    async def find_installation(
+        self, app: App, *, account: str | None = None, repository: str | None = None, namespace: str
+    ) -> InstallationFacts:
+        """Find the installation on an account, or the one that covers a repository (`owner/name`)."""
+        ...
+
+    async def installations(self, app: App, *, namespace: str) -> tuple[InstallationFacts, ...]:
+        """List all installations of an App, every page; an answer holds for a little while."""
+        ...
+
+    async def mint(
+        self,
+        app: App,
+        installation_id: int,
+        *,
+        repository_ids: frozenset[int] | None,
+        permissions: Mapping[str, str] | None,
+        namespace: str,
+    ) -> MintedToken:
+        """Make a token no wider than asked for (None: all that there is); one that came out wider is revoked.
+
+        Raises Stalled(INSTALLATION_NOT_FOUND, INSTALLATION_SUSPENDED, SCOPE_REFUSED, APP_REFUSED). Never shared here.
+        """
+        ...
+
+    async def revoke(self, origin: Origin, token: str, *, namespace: str) -> None:
+        """End a token; one that GitHub does not take any more is success."""
+        ...
+
+    async def covered(self, origin: Origin, token: str, *, namespace: str) -> Mapping[int, str]:
+        """List all repositories that an installation token reaches, every page: full names by id."""
+        ...
+
+    async def covered_count(self, origin: Origin, token: str, *, namespace: str) -> int:
+        """Count the repositories that an installation token reaches, with one request."""
         ...
 
 

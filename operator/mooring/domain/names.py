@@ -30,6 +30,16 @@ APPLIED_ANNOTATION = "mooring.dev/applied"
 # comes from status.revision and the token: so that a wish that a person changed is told from all else.
 GENERATION_ANNOTATION = "mooring.dev/applied-generation"
 TEMPLATE_ANNOTATION = "mooring.dev/applied-template"
+# On a Secret with an installation token: what was asked for, when it was issued and ends (by GitHub's clock), the ids
+# of its repositories, and which token it is. They save requests and authorize nothing.
+INSTALLATION_LABEL = "mooring.dev/installation"
+REQUEST_ANNOTATION = "mooring.dev/token-request"
+ISSUED_ANNOTATION = "mooring.dev/issued-at"
+EXPIRES_ANNOTATION = "mooring.dev/expires-at"
+REPOSITORIES_ANNOTATION = "mooring.dev/repository-ids"
+FINGERPRINT_ANNOTATION = "mooring.dev/token-fingerprint"
+# On a GitHubInstallation that may have live tokens: they are revoked before it goes.
+TOKENS_FINALIZER = "mooring.dev/tokens"
 ALLOW_PROJECTS_ANNOTATION = "mooring.dev/allow-projects"
 REDEPLOY_ANNOTATION = "mooring.dev/redeploy"
 RESTART_ANNOTATION = "mooring.dev/restart"
@@ -39,6 +49,8 @@ GLOBAL_TOKEN_KEY = "github-token"  # noqa: S105 - a key's name
 EFFECTIVE_TOKEN_KEY = "token"  # noqa: S105 - a key's name
 
 DEFAULT_USER = "default"
+# How GitHub wants an installation token to be given where a user name is needed.
+TOKEN_USER = "x-access-token"  # noqa: S105 - a user's name
 
 
 def child(project: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
@@ -54,3 +66,8 @@ def token_secret(project: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
 def global_secret(user_id: str) -> str:
     """Return the name of the Secret with a user's global token."""
     return f"user-{user_id}-global-secrets"
+
+
+def clone_secret(installation_uid: str, number: int) -> str:
+    """Return the name of a Secret with the clone credential of a namespace's Projects for an installation."""
+    return f"mooring-clone-{installation_uid.replace('-', '')[:8]}-{number}"

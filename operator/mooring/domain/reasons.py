@@ -68,6 +68,34 @@ class Reason(_Word):
     )
     USER_SUSPENDED = "UserSuspended", "The GitHubUser is suspended: its tokens are given to nobody."
     USER_NOT_READY = "UserNotReady", "The GitHubUser cannot give its token: see its own conditions."
+    # Installations
+    APP_NOT_BOUND = (
+        "AppNotBound",
+        "The operator's App may not be used here. Name one's own in spec.appSecretRef, or ask for a binding in the policy.",
+    )
+    APP_NOT_CONFIGURED = "AppNotConfigured", "The operator has no App of its own. Name one in spec.appSecretRef."
+    APP_KEY_MALFORMED = "AppKeyMalformed", "The Secret's appId or privateKey is not what it must be. Store it anew."
+    APP_REFUSED = "AppRefused", "GitHub refuses the App's key: wrong App id, wrong or removed key. Correct the Secret."
+    CA_MALFORMED = "CaMalformed", "The bundle of certificates cannot be read. Store it anew, in PEM."
+    INSTALLATION_NOT_FOUND = (
+        "InstallationNotFound",
+        "There is no such installation that this namespace may use. Install the App, or correct the reference.",
+    )
+    INSTALLATION_SUSPENDED = "InstallationSuspended", "The installation is suspended at GitHub. Its owner resumes it."
+    INSTALLATION_DELETED = "InstallationDeleted", "The App was uninstalled at GitHub. Install it again."
+    INSTALLATION_NOT_READY = "InstallationNotReady", "The GitHubInstallation gives no token: see its own conditions."
+    ACCOUNT_CHANGED = "AccountChanged", "Another account has taken the name: its id differs. Make a new object for it."
+    PERMISSION_MISSING = (
+        "PermissionMissing",
+        "The installation does not have a permission that is asked for. Grant it at GitHub, or ask for less.",
+    )
+    REPOSITORY_NOT_COVERED = (
+        "RepositoryNotCovered",
+        "The installation does not cover a repository that is asked for. Add it at GitHub, or ask for less.",
+    )
+    SCOPE_REFUSED = "ScopeRefused", "GitHub refuses a token with these repositories and permissions. Ask for less."
+    TOKENS_FRESH = "TokensFresh", "Every token that is asked for is there, and is replaced before it ends."
+    REFRESH_FAILED = "RefreshFailed", "A token that was due could not be replaced; the old one is still good. Retried."
     # Sources
     REPOSITORY_NOT_FOUND = (
         "RepositoryNotFound",
