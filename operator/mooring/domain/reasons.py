@@ -71,7 +71,7 @@ class Reason(_Word):
     # Installations
     APP_NOT_BOUND = (
         "AppNotBound",
-        "The operator's App may not be used here. Name one's own in spec.appSecretRef, or ask for a binding in the policy.",
+        "The operator's App may not be used here. Name one's own in appSecretRef, or ask for a binding in the policy.",
     )
     APP_NOT_CONFIGURED = "AppNotConfigured", "The operator has no App of its own. Name one in spec.appSecretRef."
     APP_KEY_MALFORMED = "AppKeyMalformed", "The Secret's appId or privateKey is not what it must be. Store it anew."
