@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from collections.abc import Mapping
 from typing import Any
 
 import kopf
@@ -11,6 +14,8 @@ from mooring.domain.resources import KINDS
 from mooring.services.intake import Intake
 from mooring.settings import Settings
 from mooring.wiring import Stop
+
+log = logging.getLogger(__name__)
 
 # Seconds. The server ends a watch after the first; a connection without a byte for the last one is dead: the server
 # sends a bookmark about once a minute.
@@ -63,3 +68,16 @@ async def follow(settings: Settings, intake: Intake, stop: Stop) -> None:
         clusterwide=not settings.watch_namespaces,
         namespaces=settings.watch_namespaces,
     )
+    asyncio.get_running_loop().set_exception_handler(_left_open)
+
+
+def _left_open(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Take generators that Kopf left open for what they are, once it has ended.
+
+    A watch that is cancelled between two events stays suspended in its `yield`. The event loop closes all such
+    generators when it ends, in any order; one that finds what it holds closed already complains, and nothing is lost.
+    """
+    if "asyncgen" in context:
+        log.debug("a generator was left open: %s", context.get("exception"))
+    else:
+        loop.default_exception_handler(dict(context))

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import kopf
+import pytest
 
 from mooring.domain.resources import KINDS
-from mooring.handlers.kinds import configuration, registry
+from mooring.handlers.kinds import configuration, follow, registry
 from mooring.services.intake import Intake
+from mooring.settings import Settings
 from tests.unit.objects import raw_project
 from tests.unit.services.platforms import platform
+
+SETTINGS = Settings.load({"MOORING_NAMESPACE": "mooring-system", "MOORING_CHECKOUT_IMAGE": "registry.example.com/m:1"})
 
 
 async def nothing() -> None:
@@ -67,3 +75,54 @@ def test_registries_do_not_share_handlers() -> None:
     assert registry(intake, nothing) is not registry(intake, nothing)
     assert len(_handlers(registry(intake, nothing)._watching)) == len(KINDS)  # noqa: SLF001 - as above
     assert not _handlers(kopf.get_default_registry()._watching)  # noqa: SLF001 - as above
+
+
+@contextlib.asynccontextmanager
+async def _connection() -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await asyncio.sleep(0)
+
+
+async def _watch() -> AsyncIterator[int]:
+    async with _connection():
+        yield 1
+
+
+def test_watches_that_kopf_leaves_open_are_no_errors(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept: list[AsyncIterator[int]] = []
+
+    async def leaves_watches_open(**_: Any) -> None:
+        for _ in range(3):
+            kept.append(_watch())
+            await anext(kept[-1])
+
+    async def process(*, ours: bool) -> None:
+        if ours:
+            await follow(SETTINGS, Intake(platform(), lambda _: None), nothing)
+        else:
+            await leaves_watches_open()
+
+    monkeypatch.setattr(kopf, "operator", leaves_watches_open)
+    caplog.set_level(logging.INFO)
+    asyncio.run(process(ours=False))
+    assert [record for record in caplog.records if record.levelno >= logging.ERROR], "the case does not happen any more"
+    caplog.clear()
+    asyncio.run(process(ours=True))
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+def test_other_errors_at_the_end_are_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    async def ends(**_: Any) -> None:
+        pass
+
+    async def process() -> None:
+        await follow(SETTINGS, Intake(platform(), lambda _: None), nothing)
+        asyncio.get_running_loop().call_exception_handler({"message": "something else"})
+
+    monkeypatch.setattr(kopf, "operator", ends)
+    asyncio.run(process())
+    assert "something else" in caplog.text
