@@ -27,6 +27,9 @@ def resolve(ctx: Context, authorization: str | None) -> Caller:
     if value is None:
         raise errors.bad_credentials()
     if value.count(".") == 2 and not value.startswith(TOKEN_PREFIXES):
+        if not authorization.strip().casefold().startswith("bearer "):
+            # Tokens may come under other schemes too, JWTs may not.
+            raise errors.bad_credentials()
         return Caller(app=app_of_jwt(ctx, value))
     credential = ctx.world.credential(value)
     if credential is None or not is_live(ctx, credential):

@@ -144,6 +144,10 @@ class Events(Protocol):
         """Tell of repositories that were added to or removed from an installation."""
         ...
 
+    async def installation_target(self, installation: Installation, former_login: str, sender: Account) -> None:
+        """Tell that the account of an installation was renamed."""
+        ...
+
 
 class Deliveries(Protocol):
     """Sends events and remembers each attempt."""

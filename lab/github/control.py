@@ -21,7 +21,7 @@ from lab.github.gitstore import GitStore
 from lab.github.journal import Journal
 from lab.github.limits import Limits
 from lab.github.model import Credential, Delivery, Installation, Repository
-from lab.github.owner import Accept, Edit, Install, Owner, PushRequest, Rename, Request, Select, Transfer
+from lab.github.owner import Accept, Edit, Install, Owner, PushRequest, Rename, RenameAccount, Request, Select, Transfer
 from lab.github.seed import ConflictError, MissingError
 from lab.github.seed_document import Document, WebhookSeed
 
@@ -55,6 +55,12 @@ class Delay(_Body):
     """When to send a delivery that waits."""
 
     seconds: Annotated[float, Field(ge=0, le=86400)] = 0
+
+
+class TokenLifetime(_Body):
+    """How long installation tokens live that are made from now on."""
+
+    seconds: Annotated[int, Field(ge=1, le=86400)]
 
 
 class NewKey(_Body):
@@ -103,6 +109,8 @@ class Control:
                 web.delete(r"/faults/{number:\d+}", self.clear_fault),
                 web.get("/limits", self.limits),
                 web.post("/limits", self.set_limits),
+                web.get("/token-lifetime", self.token_lifetime),
+                web.post("/token-lifetime", self.set_token_lifetime),
                 web.get("/deliveries", self.deliveries),
                 web.get("/deliveries/{guid}", self.delivery),
                 web.post("/deliveries/{guid}/{action:replay|redeliver|drop|delay}", self.act_on_delivery),
@@ -113,6 +121,7 @@ class Control:
                     self.act_on_installation,
                 ),
                 web.post(r"/repositories/{number:\d+}/{action}", self.act_on_repository),
+                web.post(r"/accounts/{number:\d+}/{action:rename|delete}", self.act_on_account),
                 web.post("/apps/{slug}/webhook", self.set_webhook),
                 web.post("/apps/{slug}/keys", self.new_key),
                 web.post("/tokens/{name}/{action:revoke|expire}", self.act_on_token),
@@ -163,7 +172,7 @@ class Control:
         since, limit = number(request, "since", 0), min(number(request, "limit", PAGE), PAGE)
         entries = self._journal.since(since, limit)
         last = entries[-1].number if entries else max(since, self._journal.last if limit else since)
-        return web.json_response({"entries": [entry.as_json() for entry in entries], "next": last})
+        return web.json_response({"entries": [self._journal.told(entry) for entry in entries], "next": last})
 
     async def clock(self, _: web.Request) -> web.Response:
         """Tell the lab's time."""
@@ -217,6 +226,15 @@ class Control:
             raise ValueError(f"unknown: {', '.join(unknown)}; known are {', '.join(known)}")
         self._context.quotas.limits = _LIMITS.validate_python({**known, **given})
         return await self.limits(request)
+
+    async def token_lifetime(self, _: web.Request) -> web.Response:
+        """Tell how long new installation tokens live."""
+        return web.json_response({"seconds": int(self._world.token_lifetime.total_seconds())})
+
+    async def set_token_lifetime(self, request: web.Request) -> web.Response:
+        """Let new installation tokens live shorter or longer than GitHub's hour."""
+        self._world.token_lifetime = timedelta(seconds=(await body(request, TokenLifetime)).seconds)
+        return await self.token_lifetime(request)
 
     # Deliveries
 
@@ -293,6 +311,15 @@ class Control:
             case _:
                 await owner.select(installation, await body(request, Select))
         return _installed(installation)
+
+    async def act_on_account(self, request: web.Request) -> web.Response:
+        """Rename or delete a user or an organisation."""
+        account = self._owner.account_by_id(int(request.match_info["number"]))
+        if request.match_info["action"] == "rename":
+            await self._owner.rename_account(account, await body(request, RenameAccount))
+        else:
+            await self._owner.delete_account(account, await body(request, Request))
+        return web.json_response({"id": account.id, "login": account.login})
 
     async def act_on_repository(self, request: web.Request) -> web.Response:
         """Rename, transfer, delete, privatize, publicize, archive, unarchive or edit."""

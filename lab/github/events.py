@@ -84,6 +84,11 @@ class Sender:
         payload = payloads.installation_repositories(self._context, action, installation, changed, sender)
         self._to_app("installation_repositories", payload, installation)
 
+    async def installation_target(self, installation: Installation, former_login: str, sender: Account) -> None:
+        """Tell an App that an account that it is on has another login; every App hears this."""
+        payload = payloads.installation_target(self._context, installation, former_login, sender)
+        self._to_app("installation_target", payload, installation)
+
     # Who wants it
 
     def _wanted(self, event: str, repository: Repository) -> bool:

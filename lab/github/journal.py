@@ -11,7 +11,7 @@ import json
 import re
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -26,8 +26,16 @@ KEPT = 100_000
 HIDDEN = "[hidden]"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
+# Of the newest so many mints the journal knows what was asked for, and of each so much.
+KEPT_MINTS = 10_000
+KEPT_NAMES = 500
+KEPT_LETTERS = 100
+
 # Set on a request whose connection a fault has cut.
 CUT: web.RequestKey[bool] = web.RequestKey("cut", bool)
+# Set on a request for a token: the body as it came, and the public id of the token that was made.
+ASKED: web.RequestKey[Mapping[str, Any]] = web.RequestKey("asked", Mapping)
+MINTED: web.RequestKey[str] = web.RequestKey("minted", str)
 
 _SECRET_PARAMETERS = {"access_token", "token", "client_secret", "code", "code_verifier", "refresh_token"}
 _TOKEN = re.compile(r"gh[pousr]_[A-Za-z0-9_.\-]+|github_pat_\w+|eyJ[\w\-]+\.[\w\-]+\.[\w\-]+")
@@ -55,12 +63,22 @@ class Entry:
         return {**asdict(self), "time": self.time.isoformat()}
 
 
+@dataclass(frozen=True, slots=True)
+class Mint:
+    """What a request for an installation token asked for, and the public id of the token that it got."""
+
+    asked: Mapping[str, Any]
+    minted: str | None
+
+
 class Journal:
     """The last requests, oldest first."""
 
     def __init__(self, world: World) -> None:
         self._world = world
         self._entries: deque[Entry] = deque(maxlen=KEPT)
+        # Apart from the entries, because one may name 500 repositories.
+        self._mints: dict[int, Mint] = {}
         self._last = 0
 
     @property
@@ -71,6 +89,7 @@ class Journal:
     def clear(self) -> None:
         """Forget all entries; numbers go on."""
         self._entries.clear()
+        self._mints.clear()
 
     def since(self, number: int, limit: int) -> list[Entry]:
         """Return entries with a higher number, oldest first."""
@@ -79,6 +98,11 @@ class Journal:
         skipped = max(0, number - self._entries[0].number + 1)
         wanted = range(skipped, min(skipped + limit, len(self._entries)))
         return [self._entries[index] for index in wanted]
+
+    def told(self, entry: Entry) -> dict[str, Any]:
+        """Return an entry for the control API, with what was asked for where it was a token."""
+        mint = self._mints.get(entry.number)
+        return entry.as_json() if mint is None else {**entry.as_json(), "asked": mint.asked, "minted": mint.minted}
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -100,6 +124,10 @@ class Journal:
 
     def _record(self, request: web.Request, status: int, seconds: float) -> None:
         self._last += 1
+        if ASKED in request:
+            self._mints[self._last] = Mint(self._asked(request[ASKED]), request.get(MINTED))
+            if len(self._mints) > KEPT_MINTS:
+                del self._mints[next(iter(self._mints))]
         caller = request.get(CALLER)
         known = caller is not None and (caller.credential is not None or caller.app is not None)
         self._entries.append(
@@ -116,6 +144,22 @@ class Journal:
                 seconds=round(seconds, 4),
             )
         )
+
+    def _asked(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the narrowing that a body asks for: ids in order, and nothing long, odd or secret."""
+        ids, names, permissions = (body.get(field) for field in ("repository_ids", "repositories", "permissions"))
+        asked: dict[str, Any] = {}
+        if isinstance(ids, list):
+            asked["repository_ids"] = sorted(each for each in ids if isinstance(each, int))[:KEPT_NAMES]
+        if isinstance(names, list):
+            asked["repositories"] = [self._short(each) for each in names[:KEPT_NAMES]]
+        if isinstance(permissions, dict):
+            few = list(permissions.items())[:KEPT_NAMES]
+            asked["permissions"] = {self._short(name): self._short(level) for name, level in few}
+        return asked
+
+    def _short(self, value: object) -> str:
+        return self._hide(str(value))[:KEPT_LETTERS]
 
     def without_secrets(self, path: str) -> str:
         """Return a path and query with every token in it hidden."""

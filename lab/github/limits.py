@@ -32,6 +32,9 @@ class Limits:
     exhausted_status: Literal[403, 429] = 403
     secondary_status: Literal[403, 429] = 403
     secondary_retry_after: int = 60
+    # Repositories times permissions of a token that names only the latter, where an App is on selected repositories.
+    # GitHub has such a limit and does not publish it, so there is none unless a test sets it.
+    token_complexity: int | None = None
 
 
 @dataclass(slots=True)

@@ -53,6 +53,12 @@ class Rename(Request):
     name: RepositoryName
 
 
+class RenameAccount(Request):
+    """Rename a user or an organisation."""
+
+    login: Login
+
+
 class Transfer(Request):
     """Give a repository to another account."""
 
@@ -199,6 +205,39 @@ class Owner:
     ) -> None:
         if changed:
             await self._context.events.installation_repositories(action, installation, changed, actor)
+
+    # Accounts
+
+    async def rename_account(self, account: Account, request: RenameAccount) -> None:
+        """Rename an account: ids, installations and tokens stay; Apps on it are told."""
+        holder, former = self._world.account(request.login), account.login
+        if holder is not None and holder is not account:
+            raise ConflictError(f"login {request.login!r} is taken")
+        self._world.rename_account(account, request.login)
+        actor = self._actor(account, request)
+        for installation in self._installations_on(account):
+            await self._context.events.installation_target(installation, former, actor)
+
+    async def delete_account(self, account: Account, request: Request) -> None:
+        """Delete an account with its installations and repositories; whoever takes the login has another id."""
+        apps = sorted(app.slug for app in self._world.apps.values() if account.id in {app.owner_id, app.bot_id})
+        if apps:
+            raise ConflictError(f"{account.login!r} owns App {apps[0]!r}: on GitHub it would be transferred first")
+        for installation in self._installations_on(account):
+            await self.uninstall(installation, request)
+        for repository in self._world.repositories_of(account):
+            await self.delete(repository, request)
+        self._world.remove_account(account)
+
+    def _installations_on(self, account: Account) -> list[Installation]:
+        return [found for found in self._world.installations.values() if found.account_id == account.id]
+
+    def account_by_id(self, number: int) -> Account:
+        """Find an account by its id."""
+        found = self._world.accounts.get(number)
+        if found is None:
+            raise MissingError(f"there is no account {number}")
+        return found
 
     # Repositories
 

@@ -190,6 +190,20 @@ def installation_repositories(
     }
 
 
+def installation_target(ctx: Context, installation: Installation, former_login: str, sender: Account) -> Payload:
+    """Return the body of an installation_target event: the account has another login."""
+    account = ctx.world.accounts[installation.account_id]
+    shown = shapes.user(ctx, account)
+    return {
+        "action": "renamed",
+        "account": {name: value for name, value in shown.items() if name != "user_view_type"},
+        "changes": {"login": {"from": former_login}},
+        "target_type": account.type,
+        "installation": installation_reference(installation),
+        "sender": shapes.user(ctx, sender),
+    }
+
+
 def _short(ctx: Context, record: Repository) -> Payload:
     return {
         "id": record.id,

@@ -46,7 +46,7 @@ def allows(ctx: Context, caller: Caller, repository: Repository, permission: str
         return _scoped(credential, repository, permission, level)
     if credential.kind == "user-to-server":
         return _authorized(ctx, caller, repository, permission, level)
-    return _reaches(ctx, caller, credential, repository) and _granted(credential, permission, level)
+    return _reaches(ctx, caller, credential, repository) and _granted(caller, credential, permission, level)
 
 
 def is_somebody(caller: Caller) -> bool:
@@ -100,6 +100,11 @@ def covers(granted: str | None, wanted: str) -> bool:
     return granted is not None and RANK[granted] >= RANK[wanted]
 
 
+def grants(caller: Caller, permission: str, level: Level) -> bool:
+    """Tell whether an installation's token holds a permission, whatever the repository."""
+    return caller.credential is not None and _granted(caller, caller.credential, permission, level)
+
+
 def access(ctx: Context, caller: Caller, repository: Repository) -> Access:
     """Return a caller's overall standing, as in a repository's `permissions`."""
     for level in ("admin", "write", "read"):
@@ -133,10 +138,14 @@ def _reaches(ctx: Context, caller: Caller, credential: Credential, repository: R
     return credential.owner_id is None or credential.owner_id == repository.owner_id
 
 
-def _granted(credential: Credential, permission: str, level: Level) -> bool:
+def _granted(caller: Caller, credential: Credential, permission: str, level: Level) -> bool:
+    """Tell whether a token has a permission. What was taken from its installation is gone at once."""
+    held = [credential.permissions]
+    if caller.installation is not None:
+        held.append(caller.installation.permissions)
     # Every token that reaches a repository may read that it exists.
-    held = credential.permissions.get(permission) or ("read" if permission == "metadata" else None)
-    return covers(held, level)
+    free = "read" if permission == "metadata" else None
+    return all(covers(each.get(permission) or free, level) for each in held)
 
 
 def _scoped(credential: Credential, repository: Repository, permission: str, level: Level) -> bool:

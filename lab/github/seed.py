@@ -6,10 +6,11 @@ it is and told again; only a contradiction (another id, another type) is refused
 
 from __future__ import annotations
 
+import itertools
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -20,6 +21,7 @@ from lab.github.gitstore import GitStore
 from lab.github.model import Account, App, Credential, Hook, Installation, Repository
 from lab.github.seed_document import (
     AppSeed,
+    CountedSeed,
     Document,
     HookSeed,
     InstallationSeed,
@@ -29,8 +31,9 @@ from lab.github.seed_document import (
     UserSeed,
 )
 
+Counted = TypeVar("Counted", bound=CountedSeed)
+
 KEY_BITS = 2048
-INSTALLATION_TOKEN_LIFE = timedelta(hours=1)
 
 
 class ConflictError(Exception):
@@ -45,13 +48,17 @@ async def apply(context: Context, store: GitStore, document: Document) -> dict[s
     """Make what the document asks for and tell its ids, and secrets that the lab made."""
     seeder = _Seeder(context, store)
     return {
-        "users": {seed.login: seeder.user(seed) for seed in document.users},
-        "organizations": {seed.login: seeder.organization(seed) for seed in document.organizations},
+        "users": {seed.login: seeder.user(seed) for seed in _each(document.users)},
+        "organizations": {seed.login: seeder.organization(seed) for seed in _each(document.organizations)},
         "apps": {seed.slug: seeder.app(seed) for seed in document.apps},
-        "repositories": await seeder.repositories(document.repositories),
-        "installations": [seeder.installation(seed) for seed in document.installations],
+        "repositories": await seeder.repositories(_each(document.repositories)),
+        "installations": [seeder.installation(seed) for seed in _each(document.installations)],
         "tokens": {seed.name: seeder.token(seed) for seed in document.tokens},
     }
+
+
+def _each(seeds: Iterable[Counted]) -> Iterator[Counted]:
+    return itertools.chain.from_iterable(seed.each() for seed in seeds)
 
 
 class _Seeder:
@@ -166,13 +173,11 @@ class _Seeder:
     async def repositories(self, seeds: Iterable[RepositorySeed]) -> dict[str, Any]:
         answers = {}
         for seed in seeds:
-            for number in range(seed.count):
-                name = seed.name.replace("{n}", str(number + 1))
-                answers[f"{seed.owner}/{name}"] = await self._repository(seed, name)
+            answers[f"{seed.owner}/{seed.name}"] = await self._repository(seed)
         return answers
 
-    async def _repository(self, seed: RepositorySeed, name: str) -> dict[str, Any]:
-        owner = self.account(seed.owner)
+    async def _repository(self, seed: RepositorySeed) -> dict[str, Any]:
+        owner, name = self.account(seed.owner), seed.name
         found = self._world.repository(owner.login, name)
         if found is None:
             found = await self._new_repository(seed, owner, name)
@@ -249,7 +254,7 @@ class _Seeder:
         installation = self._installation_of(seed)
         expires = None if seed.expires_in is None else self._now + timedelta(seconds=seed.expires_in)
         if installation is not None and expires is None:
-            expires = self._now + INSTALLATION_TOKEN_LIFE
+            expires = self._now + self._world.token_lifetime
         value = seed.value or _value(seed, installation, expires)
         if self._world.credential(value) is not None:
             raise ConflictError(f"the value of token {seed.name!r} belongs to another token")
@@ -292,8 +297,7 @@ def make_installation(context: Context, app: App, account: Account, *, number: i
         permissions=dict(app.permissions),
         events=list(app.events),
     )
-    context.world.installations[installation.id] = installation
-    return installation
+    return context.world.add_installation(installation)
 
 
 def new_key() -> tuple[str, str]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lab.github.model import Access, TokenForm
 
-REPOSITORIES_AT_ONCE = 20_000
+AT_ONCE = 20_000
 Login = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9\-]{0,38}$")]
+NumberedLogin = Annotated[str, Field(pattern=r"^([A-Za-z0-9]|\{n\})([A-Za-z0-9\-]|\{n\}){0,38}$")]
 RepositoryName = Annotated[str, Field(pattern=r"^[A-Za-z0-9._\-]{1,100}$")]
 FullName = Annotated[str, Field(pattern=r"^[^/]+/[^/]+$")]
 
@@ -18,21 +20,42 @@ class _Seed(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class UserSeed(_Seed):
+class CountedSeed(_Seed):
+    """One, or `count` of them with {n} in one of their names: 1, 2, 3 and so on."""
+
+    NUMBERED: ClassVar[tuple[str, ...]] = ()
+    id: int | None = None
+    count: Annotated[int, Field(ge=1, le=AT_ONCE)] = 1
+
+    @model_validator(mode="after")
+    def _many_have_a_number(self) -> Self:
+        if self.count > 1 and (self.id is not None or not any("{n}" in getattr(self, name) for name in self.NUMBERED)):
+            raise ValueError(f"with a count, {' or '.join(self.NUMBERED)} needs {{n}}, and no id can be given")
+        return self
+
+    def each(self) -> Iterator[Self]:
+        """Return every one of them, named."""
+        for number in range(1, self.count + 1):
+            yield self.model_copy(
+                update={name: getattr(self, name).replace("{n}", str(number)) for name in self.NUMBERED}
+            )
+
+
+class UserSeed(CountedSeed):
     """A person."""
 
-    login: Login
-    id: int | None = None
+    NUMBERED = ("login",)
+    login: NumberedLogin
     name: str | None = None
     email: str | None = None
     site_admin: bool = False
 
 
-class OrganizationSeed(_Seed):
+class OrganizationSeed(CountedSeed):
     """An organisation and who is in it."""
 
-    login: Login
-    id: int | None = None
+    NUMBERED = ("login",)
+    login: NumberedLogin
     name: str | None = None
     members: dict[Login, Literal["member", "admin"]] = {}
 
@@ -61,12 +84,12 @@ class AppSeed(_Seed):
     webhook: WebhookSeed | None = None
 
 
-class InstallationSeed(_Seed):
+class InstallationSeed(CountedSeed):
     """An App on an account; permissions and events are the App's own unless given."""
 
+    NUMBERED = ("account",)
     app: str
-    account: Login
-    id: int | None = None
+    account: NumberedLogin
     repositories: Literal["all"] | list[RepositoryName] = "all"
     permissions: dict[str, Literal["read", "write", "admin"]] | None = None
     events: list[str] | None = None
@@ -85,13 +108,12 @@ class HookSeed(_Seed):
     insecure_ssl: bool = False
 
 
-class RepositorySeed(_Seed):
-    """A repository, or `count` of them with {n} in their name."""
+class RepositorySeed(CountedSeed):
+    """A repository."""
 
-    owner: Login
+    NUMBERED = ("owner", "name")
+    owner: NumberedLogin
     name: Annotated[str, Field(min_length=1, max_length=100)]
-    id: int | None = None
-    count: Annotated[int, Field(ge=1, le=REPOSITORIES_AT_ONCE)] = 1
     private: bool = False
     description: str | None = None
     default_branch: str = "main"
@@ -105,9 +127,9 @@ class RepositorySeed(_Seed):
     hooks: list[HookSeed] = []
 
     @model_validator(mode="after")
-    def _many_have_a_number(self) -> RepositorySeed:
-        if self.count > 1 and ("{n}" not in self.name or self.id is not None or self.fork_of is not None):
-            raise ValueError("with a count, the name needs {n}, and neither id nor fork_of can be given")
+    def _many_are_no_forks(self) -> Self:
+        if self.count > 1 and self.fork_of is not None:
+            raise ValueError("with a count, no fork_of can be given")
         return self
 
 

@@ -9,6 +9,7 @@ import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import format_datetime
 from pathlib import Path
 
 from aiohttp import web
@@ -121,10 +122,15 @@ class Server:
             client_max_size=BODY_LIMIT,
         )
         app[CONTEXT] = self.context
+        app.on_response_prepare.append(self._date)
         rest.routes.add_to(app, prefix=API_PREFIX)
         GitServer(self.context, self.store).add_to(app)
         Pages(self.context).add_to(app)
         return app
+
+    async def _date(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Date every answer by the lab's clock, as GitHub does by its own: clients reckon with it."""
+        response.headers["Date"] = format_datetime(self.world.clock.now(), usegmt=True)
 
     async def _serve(self, app: web.Application, listener: socket.socket, secure: ssl.SSLContext | None) -> None:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)

@@ -24,6 +24,10 @@ from lab.github.model import (
 
 # How many delivery attempts are kept; GitHub itself forgets them after a few days.
 KEPT_DELIVERIES = 20_000
+# Past this many, installation tokens that are over are let go: a client then hears the same as of one never made.
+KEPT_CREDENTIALS = 50_000
+# How long an installation token lives on GitHub.
+TOKEN_LIFETIME = timedelta(hours=1)
 
 
 class LabClock:
@@ -57,6 +61,12 @@ class World:
         self.statuses: dict[int, CommitStatus] = {}
         self._credentials: dict[str, Credential] = {}
         self._logins: dict[str, int] = {}
+        # Logins that accounts had before: repositories are found under them until somebody takes the login.
+        self._former_logins: dict[str, int] = {}
+        # Installations by App and account: there is one at most.
+        self._installed: dict[tuple[int, int], Installation] = {}
+        # How long installation tokens that are made from now on live.
+        self.token_lifetime = TOKEN_LIFETIME
         self._names: dict[tuple[int, str], int] = {}
         # How many forks each repository has, by its id.
         self.forks: Counter[int] = Counter()
@@ -76,7 +86,10 @@ class World:
         kept = (self.accounts, self.repositories, self.apps, self.installations, self.hooks, self.deliveries)
         for records in (*kept, self.statuses, self._credentials, self._logins, self._names, self._credential_numbers):
             records.clear()
+        self._former_logins.clear()
+        self._installed.clear()
         self.forks.clear()
+        self.token_lifetime = TOKEN_LIFETIME
         self.clock.offset = timedelta(0)
 
     # Accounts
@@ -96,10 +109,25 @@ class World:
         return None if found is None else self.accounts[found]
 
     def rename_account(self, account: Account, login: str) -> None:
-        """Give an account another login."""
-        del self._logins[account.login.casefold()]
+        """Give an account another login, which must be free; the former one is free then."""
+        former = account.login.casefold()
+        if self._logins.get(login.casefold()) not in {None, account.id}:
+            raise ValueError(f"login {login!r} is taken")
+        del self._logins[former]
+        self._former_logins[former] = account.id
         account.login = login
         self._logins[login.casefold()] = account.id
+
+    def remove_account(self, account: Account) -> None:
+        """Forget an account that has neither repositories nor Apps any more; its login is free again, its id never."""
+        del self.accounts[account.id]
+        del self._logins[account.login.casefold()]
+        self._former_logins = {login: owner for login, owner in self._former_logins.items() if owner != account.id}
+        self.statuses = {i: s for i, s in self.statuses.items() if s.creator_id != account.id}
+        for other in self.accounts.values():
+            other.members.pop(account.id, None)
+        for repository in self.repositories.values():
+            repository.collaborators.pop(account.id, None)
 
     # Repositories
 
@@ -125,8 +153,19 @@ class World:
     def moved(self, owner: str, name: str) -> Repository | None:
         """Find a repository by a name that it had before and that nobody has taken since."""
         account = self.account(owner)
-        if account is None or (account.id, name.casefold()) in self._names:
+        if account is None:
+            return self._of_former_login(owner, name)
+        if (account.id, name.casefold()) in self._names:
             return None
+        return self._formerly(account, name)
+
+    def _of_former_login(self, login: str, name: str) -> Repository | None:
+        account = self.accounts.get(self._former_logins.get(login.casefold(), 0))
+        if account is None:
+            return None
+        return self.repository(account.login, name) or self._formerly(account, name)
+
+    def _formerly(self, account: Account, name: str) -> Repository | None:
         former = (account.id, name.casefold())
         return next(
             (r for r in self.repositories.values() if former in [(o, n.casefold()) for o, n in r.former_names]), None
@@ -166,7 +205,15 @@ class World:
 
     def installation_of(self, app: App, account: Account) -> Installation | None:
         """Return an App's installation on an account: there is one at most."""
-        return next((i for i in self.installations.values() if i.app_id == app.id and i.account_id == account.id), None)
+        return self._installed.get((app.id, account.id))
+
+    def add_installation(self, installation: Installation) -> Installation:
+        """Keep an installation; its App must not be on that account yet."""
+        key = (installation.app_id, installation.account_id)
+        if key in self._installed:
+            raise ValueError(f"App {installation.app_id} is on account {installation.account_id} already")
+        self.installations[installation.id] = self._installed[key] = installation
+        return installation
 
     def covers(self, installation: Installation, repository: Repository) -> bool:
         """Tell whether an installation reaches a repository at all, permissions apart."""
@@ -190,8 +237,19 @@ class World:
 
     def add_credential(self, credential: Credential) -> Credential:
         """Keep a credential, found by its secret value from now on."""
+        if len(self._credentials) >= KEPT_CREDENTIALS:
+            self._let_go_of_tokens()
         self._credentials[credential.value] = credential
         return credential
+
+    def _let_go_of_tokens(self) -> None:
+        now = self.clock.now()
+        for credential in list(self._credentials.values()):
+            over = credential.revoked_at is not None or (
+                credential.expires_at is not None and credential.expires_at <= now
+            )
+            if over and credential.kind == "installation":
+                del self._credentials[credential.value]
 
     def credential(self, value: str) -> Credential | None:
         """Find a credential by its secret value, also one that expired or was revoked."""
@@ -204,6 +262,7 @@ class World:
     def forget_installation(self, installation: Installation) -> None:
         """Remove an installation and revoke its tokens."""
         del self.installations[installation.id]
+        del self._installed[installation.app_id, installation.account_id]
         now = self.clock.now()
         for credential in self._credentials.values():
             if credential.installation_id == installation.id and credential.revoked_at is None:

@@ -11,7 +11,26 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from mooring.domain.installations import AppFacts, InstallationFacts, MintedToken
 from mooring.domain.names import Kind, OwnKind
+
+# The facts about installations are the domain's own, and part of this port.
+__all__ = [
+    "AlreadyExists",
+    "App",
+    "AppFacts",
+    "Audit",
+    "Changed",
+    "Clock",
+    "Cluster",
+    "GitHub",
+    "InstallationFacts",
+    "MintedToken",
+    "Object",
+    "Origin",
+    "RepositoryFacts",
+    "TokenIdentity",
+]
 
 Object = dict[str, Any]
 
@@ -130,45 +149,6 @@ class App:
     source: str
     # The namespace whose own App it is; the operator's own one lends its App only to whom the administrator named.
     owner: str
-
-
-@dataclass(frozen=True, slots=True)
-class AppFacts:
-    """What GitHub says about an App, to its key."""
-
-    id: int
-    slug: str
-
-
-@dataclass(frozen=True, slots=True)
-class InstallationFacts:
-    """What GitHub says about an installation, to its App."""
-
-    id: int
-    app_id: int
-    app_slug: str
-    account_id: int
-    account_login: str
-    account_type: str
-    avatar_url: str
-    # all | selected, in GitHub's words
-    selection: str
-    permissions: Mapping[str, str]
-    events: tuple[str, ...]
-    suspended: bool
-
-
-@dataclass(frozen=True, slots=True)
-class MintedToken:
-    """An installation token, and what GitHub says that it may do."""
-
-    token: str = field(repr=False)
-    # Both by GitHub's clock.
-    issued_at: datetime
-    expires_at: datetime
-    permissions: Mapping[str, str]
-    # None: all that the installation covers.
-    repository_ids: frozenset[int] | None
 
 
 class GitHub(Protocol):

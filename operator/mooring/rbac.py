@@ -46,25 +46,39 @@ WATCHED = (
             "watch": "follows what people ask for",
         },
     ),
-    Grant(GROUP, ("githubusers", "projects"), {"get": "asks what became of an object whose status it could not write"}),
-    Grant(GROUP, ("githubusers/status", "projects/status"), {"patch": "says what it found and did"}),
     Grant(
         GROUP,
-        ("githubusers/finalizers", "projects/finalizers"),
+        ("githubusers", "githubinstallations", "projects"),
+        {"get": "asks what became of an object whose status it could not write"},
+    ),
+    Grant(
+        GROUP,
+        ("githubinstallations",),
+        {"patch": "holds an installation with live tokens until they are revoked (its finalizer, nothing else)"},
+    ),
+    Grant(
+        GROUP,
+        ("githubusers/status", "githubinstallations/status", "projects/status"),
+        {"patch": "says what it found and did"},
+    ),
+    Grant(
+        GROUP,
+        ("githubusers/finalizers", "githubinstallations/finalizers", "projects/finalizers"),
         {"update": "owns children that block their owner's deletion, where the cluster checks that right"},
     ),
     Grant(
         "",
         ("secrets",),
         {
-            "get": "reads a token from the Secret that an object names",
+            "get": "reads a token, or an App's key, from the Secret that an object names",
             "list": "learns at its start which Secrets are there (names and labels only)",
             "watch": "follows a changed or removed token (names and labels only)",
-            "create": "makes the Secret with a workload's token; one that exists already is left alone",
+            "create": "makes a Secret with a token; one that exists already is left alone",
             "patch": "replaces the token in a Secret that it made",
             "delete": "removes a token that is no longer to be used",
         },
     ),
+    Grant("", ("configmaps",), {"get": "reads the certificates that a GitHubInstallation names"}),
     # No right to delete: a Deployment goes with its Project, by its owner reference.
     Grant("apps", ("deployments",), {verb: use for verb, use in _child("Deployment").items() if verb != "delete"}),
     Grant("", ("services",), _child("Service")),
@@ -104,6 +118,16 @@ OWN = (
             "watch": "follows the policy",
         },
         names=("mooring-policy",),
+    ),
+    Grant(
+        "",
+        ("secrets",),
+        {
+            "get": "reads the operator's own App",
+            "list": "learns at its start whether it has one (name and labels only)",
+            "watch": "follows a rotated key (name and labels only)",
+        },
+        names=("mooring-github-app",),
     ),
 )
 

@@ -21,6 +21,7 @@ from mooring.cluster.kinds import RESOURCES
 from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain import names
 from mooring.domain.errors import Trouble
+from mooring.domain.names import OwnKind
 from mooring.domain.origins import AllowedHosts
 from mooring.domain.policy import Policy, PolicyError, from_config_map
 from mooring.github import GitHubAdapter
@@ -28,11 +29,12 @@ from mooring.observability.audit import AuditLog
 from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics, Result, result_of
 from mooring.services.herald import Herald
+from mooring.services.installations import Installations
 from mooring.services.intake import Intake
 from mooring.services.platform import Platform, TokenState
 from mooring.services.projects import Projects
 from mooring.services.recent import Recent
-from mooring.services.reconciler import Reconciler
+from mooring.services.reconciler import Reconciler, Service
 from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
 from mooring.services.users import Users
@@ -70,9 +72,11 @@ class Operator:
     metrics: Metrics
     health: Health
     watches: list[Watch]
-    # GitHubUsers are listed before the first Project is looked at: else it would seem to have no token to inherit.
-    users: list[Watch]
+    # GitHubUsers and GitHubInstallations are listed before the first Project is looked at: else it would seem to have
+    # no token to inherit, and no credential.
+    owners: list[Watch]
     filled: Latch
+    close_installations: Stop
     close_github: Stop
 
     async def run(self, kopf: Callable[[Stop], Awaitable[None]], also_stop: Stop) -> None:
@@ -92,6 +96,7 @@ class Operator:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 # What many runs shared outlives each of them.
                 await self.platform.secrets.aclose()
+                await self.close_installations()
                 await self.close_github()
                 await also_stop()
 
@@ -101,8 +106,8 @@ class Operator:
 
     async def _reconcile(self) -> None:
         async with asyncio.TaskGroup() as group:
-            listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in self.users]
-            await asyncio.gather(*(watch.synced.wait() for watch in (*self.users, *self.watches)))
+            listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in self.owners]
+            await asyncio.gather(*(watch.synced.wait() for watch in (*self.owners, *self.watches)))
             for task in listing:
                 task.cancel()
         self.filled.set()
@@ -149,6 +154,9 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
                 checkout_image=settings.checkout_image,
                 policy=policy,
                 allowed_hosts=allowed_hosts(policy, settings),
+                namespace=settings.namespace,
+                app_secret=settings.github_app_secret,
+                public_base_url=settings.public_base_url,
                 namespaces=None if settings.watch_namespaces else {},
             )
             held["platform"] = platform
@@ -169,8 +177,10 @@ def _assemble(
 
     intake = Intake(platform, ask)
     users = Users(platform, intake.ask_projects, ask)
-    projects = Projects(platform, users, ask)
-    reconciler = Reconciler({"GitHubUser": users, "Project": projects}, _observer(metrics))
+    installations = Installations(platform, intake.ask_projects, ask)
+    projects = Projects(platform, users, installations, ask)
+    services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
+    reconciler = Reconciler(services, _observer(metrics))
 
     async def run(key: Hashable) -> Any:
         return await reconciler(key)
@@ -189,11 +199,13 @@ def _assemble(
         metrics=metrics,
         health=health,
         watches=_watches(settings, platform, connection, intake, ask),
-        users=[
-            Watch(connection, Scope(RESOURCES["GitHubUser"], place, contents=True), lambda seen: _take(intake, seen))
+        owners=[
+            Watch(connection, Scope(RESOURCES[kind], place, contents=True), lambda seen: _take(intake, seen))
+            for kind in ("GitHubUser", "GitHubInstallation")
             for place in settings.watch_namespaces or (None,)
         ],
         filled=filled,
+        close_installations=installations.aclose,
         close_github=close_github,
     )
 
@@ -207,7 +219,7 @@ def _watch_objects(metrics: Metrics, platform: Platform) -> None:
     def tokens(kind: str, state: TokenState) -> int:
         return sum(key.kind == kind and found is state for key, found in platform.token_states.items())
 
-    for kind in ("GitHubUser", "Project"):
+    for kind in ("GitHubUser", "GitHubInstallation", "Project"):
         metrics.watch_objects(kind, partial(objects, kind))
         for state in TokenState:
             metrics.watch_tokens(kind, state.value, partial(tokens, kind, state))
@@ -246,6 +258,11 @@ def _watches(
         scopes += [Scope(RESOURCES[kind], place, labels=MANAGED) for kind in LABELLED]
     if not settings.watch_namespaces:
         scopes.append(Scope(RESOURCES["Namespace"]))
+    if settings.watch_namespaces and settings.namespace not in settings.watch_namespaces:
+        # The operator's own App is in a namespace that is not one of those.
+        scopes.append(
+            Scope(RESOURCES["Secret"], settings.namespace, fields=f"metadata.name={settings.github_app_secret}")
+        )
     policy = Scope(
         RESOURCES["ConfigMap"],
         settings.namespace,

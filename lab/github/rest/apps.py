@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from aiohttp import web
 
 from lab.github import errors, permissions, shapes, tokens
 from lab.github.errors import ApiError
+from lab.github.journal import ASKED, MINTED
 from lab.github.model import Account, App, Credential, Installation, Repository
 from lab.github.rest.call import Body, Call, Route
 from lab.github.rest.hooks import insecure
 
-TOKEN_LIFETIME = timedelta(hours=1)
 # GitHub lets one token name so many repositories.
 TOKEN_REPOSITORIES = 500
 # With this header a client chooses the form of a new token.
@@ -85,38 +83,45 @@ async def unsuspend(call: Call) -> web.Response:
 
 async def mint(call: Call) -> web.Response:
     """POST /app/installations/{installation_id}/access_tokens"""
+    body = await call.body()
+    call.request[ASKED] = body.fields
     found = _installation(call)
     if found.suspended_at is not None:
         raise errors.suspended()
-    body = await call.body()
     chosen = _chosen(call, found, body)
+    granted = _granted(found, body)
+    if chosen is None:
+        _check_complexity(call, found, body)
+    now = call.world.clock.now()
     credential = Credential(
         id=call.world.credential_name("installation"),
         kind="installation",
         value="",
-        created_at=call.world.clock.now(),
+        created_at=now,
         installation_id=found.id,
-        permissions=_granted(found, body),
+        permissions=granted,
         repository_ids=None if chosen is None else {repository.id for repository in chosen},
-        expires_at=call.world.clock.now() + TOKEN_LIFETIME,
+        # In whole seconds, as it is told.
+        expires_at=(now + call.world.token_lifetime).replace(microsecond=0),
     )
     credential.value = _value(call, found, credential)
     call.world.add_credential(credential)
+    call.request[MINTED] = credential.id
     selection = found.repository_selection if chosen is None else "selected"
     return call.json(shapes.installation_token(call.ctx, credential, selection, chosen), status=201)
 
 
 def _chosen(call: Call, installation: Installation, body: Body) -> list[Repository] | None:
     """Return the repositories that a token is narrowed to, or None where it is not."""
-    names, ids = body.strings("repositories"), body.get("repository_ids", list)
+    names, ids = body.strings("repositories"), body.numbers("repository_ids")
     if not names and not ids:
         return None
     wanted = {*(name.casefold() for name in names or []), *(ids or [])}
+    if len(wanted) > TOKEN_REPOSITORIES:
+        raise ApiError(422, f"Too many repositories for installation: at most {TOKEN_REPOSITORIES} can be listed.")
     covered = call.world.covered(installation)
     found = [r for r in covered if r.id in wanted or r.name.casefold() in wanted]
     known = {r.id for r in found} | {r.name.casefold() for r in found}
-    if len(wanted) > TOKEN_REPOSITORIES:
-        raise ApiError(422, f"A token can name at most {TOKEN_REPOSITORIES} repositories.")
     if not wanted <= known:
         raise ApiError(
             422,
@@ -132,11 +137,25 @@ def _granted(installation: Installation, body: Body) -> dict[str, str]:
     if not wanted:
         return held
     for name, level in wanted.items():
-        if level not in {"read", "write", "admin"}:
+        if not isinstance(level, str) or level not in {"read", "write", "admin"}:
             raise errors.malformed(f"For 'properties/permissions/{name}', it must be read, write or admin.")
         if not permissions.covers(held.get(name), level):
             raise ApiError(422, "The permissions requested are not granted to this installation.")
     return {"metadata": "read", **wanted}
+
+
+def _check_complexity(call: Call, installation: Installation, body: Body) -> None:
+    """Refuse a token that narrows permissions over more selected repositories than GitHub will write down."""
+    largest, wanted = call.ctx.quotas.limits.token_complexity, body.get("permissions", dict)
+    if largest is None or not wanted or installation.repository_selection == "all":
+        return
+    reach = largest // len(wanted)
+    if len(call.world.covered(installation)) > reach:
+        raise ApiError(
+            422,
+            f"Too many repositories for installation: with these permissions it can have access to {reach}. List"
+            " repositories, ask for fewer permissions, or install the App on all repositories.",
+        )
 
 
 def _value(call: Call, installation: Installation, credential: Credential) -> str:

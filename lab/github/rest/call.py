@@ -69,6 +69,13 @@ class Body:
             raise errors.malformed(f"For 'properties/{name}', every item must be a string.")
         return found
 
+    def numbers(self, name: str) -> list[int] | None:
+        """Return a list of integers, or nothing where it is absent."""
+        found: list[Any] | None = self.get(name, list)
+        if found is not None and not all(isinstance(entry, int) and not isinstance(entry, bool) for entry in found):
+            raise errors.malformed(f"For 'properties/{name}', every item must be an integer.")
+        return found
+
 
 class Call:
     """A request with the world around it."""

@@ -107,8 +107,8 @@ async def create_for_organization(call: Call) -> web.Response:
     if account.type != "Organization":
         raise errors.not_found()
     if installation is not None:
-        granted = call.caller.credential.permissions.get("administration") if call.caller.credential else None
-        if installation.account_id != account.id or granted != "write":
+        granted = permissions.grants(call.caller, "administration", "write")
+        if installation.account_id != account.id or not granted:
             raise permissions.not_for_integrations({"X-Accepted-GitHub-Permissions": "administration=write"})
     elif actor.id not in account.members:
         raise ApiError(403, "You need admin access to the organization before adding a repository to it.")

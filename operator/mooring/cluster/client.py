@@ -128,6 +128,23 @@ class KubernetesCluster:
                 continue  # read again: the uid decides whether it may be written
         raise Changed(f"{asked.subject} changes faster than its status can be written")
 
+    async def keep_finalizer(self, obj: Object, finalizer: str, *, wanted: bool) -> Object | None:
+        """Add or take away a finalizer, held to the version that was observed.
+
+        The whole list is written, so the version guards those of others. Taking the last one away from an object that
+        is being deleted removes it: the answer may then be that there is none.
+        """
+        metadata = obj["metadata"]
+        asked = Asked("patch", RESOURCES[obj["kind"]], metadata["namespace"], metadata["name"])
+        before = metadata.get("finalizers") or []
+        after = [*before, finalizer] if wanted else [name for name in before if name != finalizer]
+        patch = {
+            "metadata": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"], "finalizers": after}
+        }
+        return await self._send(
+            "PATCH", asked.path + _MANAGER_QUERY, asked, body=patch, content_type=MERGE, missing_is_fine=not wanted
+        )
+
     async def emit(self, subject: Object, *, warning: bool, reason: str, message: str) -> None:
         """Post a Kubernetes Event about an object. Losing one is not an error: it is noted at debug level."""
         event = _event(subject, warning=warning, reason=reason, message=message, instance=self._instance)

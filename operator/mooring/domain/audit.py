@@ -13,6 +13,15 @@ from typing import Self
 class Action(StrEnum):
     """What was done with a credential."""
 
+    TOKEN_MINTED = "token.minted", "A token of an installation was made; `consumer` is the namespace that it is for."
+    TOKEN_REVOKED = (
+        "token.revoked",
+        "A token of an installation was ended at GitHub, because nobody may use it any more.",
+    )
+    TOKEN_NOT_REVOKED = (
+        "token.not_revoked",
+        "A token of an installation could not be ended in time; it ends by itself within the hour.",
+    )
     TOKEN_REFUSED = "token.refused", "GitHub or a rule refused a token; `reason` says why."
     TOKEN_SET = "token.set", "An object that had no token got one."
     TOKEN_CHANGED = "token.changed", "Another token took the place of the one before."
@@ -36,6 +45,7 @@ class Action(StrEnum):
 
 FACTS = {
     "actor": "who asked for it, where that is known: a login or a field manager",
+    "consumer": "the namespace that a token of an installation is for, where it is another or was just made",
     "expires_at": "when the token ends, in RFC 3339",
     "fingerprint": "which token it is now, within this object",
     "login": "whose token it is, as GitHub says",

@@ -32,7 +32,7 @@ def copy_manifest(user: GitHubUser, token: str) -> dict[str, Any]:
         "metadata": {
             "name": names.global_secret(user_id(user)),
             "namespace": user.metadata.namespace,
-            "labels": {names.MANAGED_BY: names.MANAGER, names.USER_LABEL: user.metadata.name},
+            "labels": {names.MANAGED_BY: names.MANAGER, names.USER_LABEL: names.label_value(user.metadata.name)},
             "ownerReferences": [
                 {
                     "apiVersion": names.API_VERSION,

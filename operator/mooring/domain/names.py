@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from hashlib import sha256
 from typing import Literal
 
 # What Mooring makes or reads beside its own kinds.
-Kind = Literal["Secret", "Deployment", "Service", "Ingress", "ServiceAccount"]
+Kind = Literal["Secret", "ConfigMap", "Deployment", "Service", "Ingress", "ServiceAccount"]
 OwnKind = Literal["GitHubUser", "GitHubInstallation", "Project"]
 GROUP = "mooring.dev"
 VERSION = "v1alpha1"
@@ -49,8 +51,25 @@ GLOBAL_TOKEN_KEY = "github-token"  # noqa: S105 - a key's name
 EFFECTIVE_TOKEN_KEY = "token"  # noqa: S105 - a key's name
 
 DEFAULT_USER = "default"
+_CLONE_SECRET = re.compile(r"mooring-clone-([0-9a-f]{8})-[0-9]{1,4}")
 # How GitHub wants an installation token to be given where a user name is needed.
 TOKEN_USER = "x-access-token"  # noqa: S105 - a user's name
+
+
+# What Kubernetes takes as the value of a label; the name of an object may have 253 characters.
+_LABEL_MAX = 63
+_LABEL_DIGEST = 8
+
+
+def label_value(name: str) -> str:
+    """Return an object's name as a label's value: itself, or its beginning and a digest where it is too long.
+
+    For people and their selectors: a label never proves whose an object is.
+    """
+    if len(name) <= _LABEL_MAX:
+        return name
+    digest = sha256(name.encode()).hexdigest()[:_LABEL_DIGEST]
+    return f"{name[: _LABEL_MAX - _LABEL_DIGEST - 1]}-{digest}"
 
 
 def child(project: str, environment: str = DEFAULT_ENVIRONMENT) -> str:
@@ -68,6 +87,17 @@ def global_secret(user_id: str) -> str:
     return f"user-{user_id}-global-secrets"
 
 
+def clone_mark(installation_uid: str) -> str:
+    """Return what the names of an installation's clone Secrets carry of its uid."""
+    return installation_uid.replace("-", "")[:8]
+
+
 def clone_secret(installation_uid: str, number: int) -> str:
     """Return the name of a Secret with the clone credential of a namespace's Projects for an installation."""
-    return f"mooring-clone-{installation_uid.replace('-', '')[:8]}-{number}"
+    return f"mooring-clone-{clone_mark(installation_uid)}-{number}"
+
+
+def marked_in(secret: str) -> str | None:
+    """Return the mark in the name of a clone Secret, None where it is none."""
+    found = _CLONE_SECRET.fullmatch(secret)
+    return found[1] if found else None

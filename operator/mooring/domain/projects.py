@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -47,6 +47,8 @@ class SourceFacts:
     private: bool | None = None
     # The commit that spec.source.revision stays on.
     pin: str | None = None
+    # Whether GitHub said so in this very run; else it is what the status remembers.
+    fresh: bool = field(default=False, compare=False)
 
     @property
     def sha(self) -> str:
@@ -78,6 +80,8 @@ class Ingredients:
     # Whether the token may be sent to where the source is: every credential is bound to one origin.
     token_fetches: bool
     service_account: str | None
+    # The Secret with the clone credential of the Project's installation, where it has one.
+    clone_secret: str | None = None
 
     @property
     def checksum(self) -> str | None:
@@ -116,6 +120,7 @@ def _checkout(made_of: Ingredients, revision: RevisionStatus, secret: str) -> Ch
     facts, spec = made_of.source, made_of.project.spec.source
     if facts is None or spec is None or revision.sha is None:
         return None
+    own = secret if made_of.token is not None and made_of.token_fetches else None
     return CheckoutSource(
         url=facts.url,
         sha=revision.sha,
@@ -123,8 +128,15 @@ def _checkout(made_of: Ingredients, revision: RevisionStatus, secret: str) -> Ch
         path=spec.path,
         submodules=bool(spec.submodules),
         lfs=bool(spec.lfs),
-        credential_secret=secret if made_of.token is not None and made_of.token_fetches else None,
+        # The installation's where there is one: it is narrower than any token of a person's.
+        credential_secret=made_of.clone_secret if spec_uses_installation(made_of.project) else own,
     )
+
+
+def spec_uses_installation(project: Project) -> bool:
+    """Tell whether a Project's source is fetched with the credential of an installation."""
+    source = project.spec.source
+    return project.spec.installation_ref is not None and source is not None and source.github is not None
 
 
 def _marked(deployment: dict[str, Any], generation: int) -> dict[str, Any]:

@@ -17,8 +17,13 @@ from mooring.github.limits import LIMITS, Limits
 
 _REDIRECTS = frozenset({301, 307, 308})
 _MAX_WORDS = 300
+# So much is looked through for secrets before it is cut to that: a secret that was cut first would not be known.
+_MAX_SAID = 16 * 1024
 # After several wrong credentials GitHub refuses the right ones of that account too, for a while, with a plain 403.
 _LOCKOUT = "login attempts exceeded"
+# To the JWT of an App that does not exist, whatever was asked.
+_NO_SUCH_APP = "integration not found"
+_SUSPENDED = "installation has been suspended"
 _SECONDARY = ("secondary rate limit", "abuse detection")
 
 
@@ -80,6 +85,20 @@ class Forbidden:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspended:
+    """The credential is good, and its installation may do nothing until its owner resumes it."""
+
+    result: Result = Result.FORBIDDEN
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """What was sent makes no sense to GitHub, or goes further than it may."""
+
+    result: Result = Result.ERROR
+
+
+@dataclass(frozen=True, slots=True)
 class Limited:
     """Too much was asked: nothing more before a certain time."""
 
@@ -95,7 +114,7 @@ class Failed:
     result: Result = Result.ERROR
 
 
-Answer = Ok | Moved | NotFound | Empty | Unauthorized | Forbidden | Limited | Failed
+Answer = Ok | Moved | NotFound | Empty | Unauthorized | Forbidden | Suspended | Rejected | Limited | Failed
 
 
 Read = Callable[[Mapping[str, str], bytes], Answer]
@@ -112,22 +131,30 @@ def document(headers: Mapping[str, str], body: bytes) -> Answer:
     return Ok(value, headers)
 
 
+def nothing(headers: Mapping[str, str], _body: bytes) -> Answer:
+    """Read a good answer that has no document."""
+    return Ok(None, headers)
+
+
 def decode(
     status: int,
     headers: Mapping[str, str],
     body: bytes,
     *,
     now: datetime,
+    ahead: timedelta = timedelta(0),
     limits: Limits = LIMITS,
     read: Read = document,
 ) -> Answer:
-    """Tell what an answer means; `headers` has lower-case names."""
+    """Tell what an answer means; `headers` has lower-case names, and the clock there is ahead of `now` by so much."""
     if 200 <= status < 300:
         return read(headers, body)
     if status in _REDIRECTS and headers.get("location"):
         return Moved(headers["location"])
     if status in {403, 429}:
-        return _refusal(status, headers, body, now, limits)
+        return _refusal(status, headers, body, _Here(now, ahead, limits))
+    if status == 404 and _message(body) == _NO_SUCH_APP:
+        return Unauthorized()
     if status == 409 and "empty" in _message(body):
         return Empty()
     return _PLAIN.get(status) or Failed(f"answered with status {status}")
@@ -137,48 +164,58 @@ _PLAIN: Mapping[int, Answer] = {
     401: Unauthorized(),
     404: NotFound(),
     410: NotFound(),
+    422: Rejected(),
     # Blocked, by law or by GitHub's terms: no credential changes that.
     451: Forbidden(),
 }
 
 
-def _refusal(status: int, headers: Mapping[str, str], body: bytes, now: datetime, limits: Limits) -> Answer:
-    """Tell the three things apart that GitHub says with 403 and 429: permission, primary and secondary limit."""
+@dataclass(frozen=True, slots=True)
+class _Here:
+    """The moment of an answer by our clock, and how far GitHub's is ahead of it."""
+
+    now: datetime
+    ahead: timedelta
+    limits: Limits
+
+
+def _refusal(status: int, headers: Mapping[str, str], body: bytes, here: _Here) -> Answer:
+    """Tell the things apart that GitHub says with 403 and 429: permission, suspension, primary and secondary limit."""
     message = _message(body)
-    after = _retry_after(headers, now)
+    after, soon = _retry_after(headers, here), here.now + here.limits.secondary_wait
     if any(words in message for words in (*_SECONDARY, _LOCKOUT)):
-        return _limited(Result.SECONDARY_LIMIT, after or now + limits.secondary_wait, now, limits)
+        return _limited(Result.SECONDARY_LIMIT, after or soon, here)
     if headers.get("x-ratelimit-remaining") == "0":
         # Also where this request was the last of the window and lacks a permission: the next one shows that.
-        times = [time for time in (after, _reset(headers)) if time is not None]
-        return _limited(Result.PRIMARY_LIMIT, max(times, default=now + limits.secondary_wait), now, limits)
+        times = [time for time in (after, _reset(headers, here)) if time is not None]
+        return _limited(Result.PRIMARY_LIMIT, max(times, default=soon), here)
     if status == 429 or after is not None:
-        return _limited(Result.SECONDARY_LIMIT, after or now + limits.secondary_wait, now, limits)
-    return Forbidden()
+        return _limited(Result.SECONDARY_LIMIT, after or soon, here)
+    return Suspended() if _SUSPENDED in message else Forbidden()
 
 
-def _limited(result: Result, until: datetime, now: datetime, limits: Limits) -> Limited:
+def _limited(result: Result, until: datetime, here: _Here) -> Limited:
     # A second more: GitHub's clock and ours are not one, and both count in whole seconds.
-    soonest = now + timedelta(seconds=1)
-    return Limited(min(max(until + timedelta(seconds=1), soonest), now + limits.longest_wait), result)
+    soonest = here.now + timedelta(seconds=1)
+    return Limited(min(max(until + timedelta(seconds=1), soonest), here.now + here.limits.longest_wait), result)
 
 
-def _retry_after(headers: Mapping[str, str], now: datetime) -> datetime | None:
+def _retry_after(headers: Mapping[str, str], here: _Here) -> datetime | None:
     text = headers.get("retry-after", "").strip()
     if text.isascii() and text.isdigit() and len(text) < 8:
-        return now + timedelta(seconds=int(text))
+        return here.now + timedelta(seconds=int(text))
     try:
         parsed = parsedate_to_datetime(text)
-    except ValueError:
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)) - here.ahead
+    except (ValueError, OverflowError):
         return None
-    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
-def _reset(headers: Mapping[str, str]) -> datetime | None:
+def _reset(headers: Mapping[str, str], here: _Here) -> datetime | None:
     text = headers.get("x-ratelimit-reset", "").strip()
     if not (text.isascii() and text.isdigit() and len(text) < 12):
         return None
-    return datetime.fromtimestamp(int(text), UTC)
+    return datetime.fromtimestamp(int(text), UTC) - here.ahead
 
 
 def _message(body: bytes) -> str:
@@ -191,16 +228,24 @@ def _message(body: bytes) -> str:
     return message.lower() if isinstance(message, str) else ""
 
 
+def date(headers: Mapping[str, str]) -> datetime | None:
+    """Return when an answer was written, by the clock there."""
+    try:
+        parsed = parsedate_to_datetime(headers.get("date", ""))
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
 def words(body: bytes) -> str:
-    """Return what GitHub said, for the operator's log: one bounded line without control characters."""
-    text = body[: 4 * _MAX_WORDS].decode("utf-8", "replace")
+    """Return what GitHub said, for the operator's log, where it still has to be made fit for that; bounded."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
         value = None
     if isinstance(value, dict) and isinstance(value.get("message"), str):
-        text = value["message"]
-    return plain(text)
+        return str(value["message"][:_MAX_SAID])
+    return body[:_MAX_SAID].decode("utf-8", "replace")
 
 
 def plain(text: str) -> str:

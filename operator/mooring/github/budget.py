@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import Enum, auto
 
 from mooring.github.limits import Limits
 from mooring.ports import Clock
@@ -53,32 +54,54 @@ class Bucket:
         self.at = now
 
 
+class Allowance(Enum):
+    """What GitHub counts requests against, where several namespaces draw on the same."""
+
+    # The operator's address.
+    ANONYMOUS = auto()
+    INSTALLATION = auto()
+    # An App's own requests, with its JWT.
+    APP = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """One such allowance, by its name."""
+
+    allowance: Allowance
+    name: Hashable = None
+
+
 class Budget:
-    """Every namespace's share of requests: one for all, and a much smaller one for those without a credential."""
+    """Every namespace's share of requests: one for all, and one of each allowance that it has in common with others."""
 
     def __init__(self, clock: Clock, limits: Limits) -> None:
         self._clock = clock
-        self._limits = limits
-        self._buckets: dict[tuple[str, bool], Bucket] = {}
+        self._own = limits.namespace_burst, limits.namespace_rate
+        self._shares = {
+            Allowance.ANONYMOUS: (limits.anonymous_burst, limits.anonymous_rate),
+            Allowance.INSTALLATION: (limits.installation_burst, limits.installation_rate),
+            Allowance.APP: (limits.app_burst, limits.app_rate),
+        }
+        self._buckets: dict[tuple[str, Pool | None], Bucket] = {}
         self._sweep_at = _KEPT_BUCKETS
 
-    def take(self, namespace: str, *, anonymous: bool) -> datetime | None:
+    def take(self, namespace: str, pool: Pool | None = None) -> datetime | None:
         """Take one request of a namespace's share; or return when there will be one."""
         now = self._clock.now()
-        later = self._bucket(namespace, anonymous=False, now=now).take(now)
-        if later is None and anonymous:
-            later = self._bucket(namespace, anonymous=True, now=now).take(now)
+        later = self._bucket(namespace, None, now).take(now)
+        if later is None and pool is not None:
+            later = self._bucket(namespace, pool, now).take(now)
         return later
 
-    def _bucket(self, namespace: str, *, anonymous: bool, now: datetime) -> Bucket:
-        key = (namespace, anonymous)
+    def _bucket(self, namespace: str, pool: Pool | None, now: datetime) -> Bucket:
+        key = (namespace, pool)
         if key not in self._buckets:
             if len(self._buckets) >= self._sweep_at:
                 self._buckets = {k: bucket for k, bucket in self._buckets.items() if not bucket.is_full(now)}
                 # Where few could go, the next look comes later: else each new namespace would look at all.
                 self._sweep_at = max(_KEPT_BUCKETS, 2 * len(self._buckets))
-            burst = self._limits.anonymous_burst if anonymous else self._limits.namespace_burst
-            rate = self._limits.anonymous_rate if anonymous else self._limits.namespace_rate
+            burst, rate = self._own if pool is None else self._shares[pool.allowance]
             self._buckets[key] = Bucket(burst, rate, float(burst), now, now)
         return self._buckets[key]
 

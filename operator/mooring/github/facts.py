@@ -46,8 +46,8 @@ def is_branch(text: str) -> bool:
 def identity(document: Any, headers: Mapping[str, str], token: str) -> TokenIdentity:
     """Read what `GET /user` says about a token."""
     return TokenIdentity(
-        github_id=_number(document, "id"),
-        login=_text(document, "login"),
+        github_id=number(document, "id"),
+        login=text(document, "login"),
         kind=token_shape.kind(token),
         scopes=scopes(headers.get("x-oauth-scopes", "")),
         expires_at=expiry(headers.get("github-authentication-token-expiration", "")),
@@ -72,50 +72,73 @@ def expiry(header: str) -> datetime | None:
 
 def repository(document: Any) -> RepositoryFacts:
     """Read a repository."""
-    full_name = _text(document, "full_name")
-    if not is_full_name(full_name):
-        raise Malformed("full_name")
     return RepositoryFacts(
-        id=_number(document, "id"),
-        node_id=_text(document, "node_id"),
-        full_name=full_name,
-        private=_field(document, "private", bool),
-        default_branch=_text(document, "default_branch"),
+        id=number(document, "id"),
+        node_id=text(document, "node_id"),
+        full_name=_full_name(document),
+        private=field(document, "private", bool),
+        default_branch=text(document, "default_branch"),
     )
 
 
 def tip(document: Any, branch: str) -> str | None:
     """Read the commit at the tip of a branch; None where the answer is about another ref than the one asked for."""
-    if _text(document, "ref") != f"refs/heads/{branch}":
+    if text(document, "ref") != f"refs/heads/{branch}":
         return None
-    return _sha(_field(document, "object", dict))
+    return _sha(field(document, "object", dict))
 
 
 def contains(comparison: Any, sha: str) -> bool:
     """Tell from the comparison of a branch's tip with a commit whether the tip has that commit in its history."""
-    base = _sha(_field(comparison, "merge_base_commit", dict))
-    return _text(comparison, "status") in {"behind", "identical"} and base == sha
+    base = _sha(field(comparison, "merge_base_commit", dict))
+    return text(comparison, "status") in {"behind", "identical"} and base == sha
+
+
+def covered(document: Any, most: int) -> dict[int, str]:
+    """Read a page of the repositories that an installation token reaches: full names by id."""
+    found = field(document, "repositories", list)
+    if len(found) > most:
+        raise Malformed("page")
+    return {number(each, "id"): _full_name(each) for each in found}
+
+
+def covered_count(document: Any) -> int:
+    """Read how many there are."""
+    count = field(document, "total_count", int)
+    if isinstance(count, bool) or count < 0:
+        raise Malformed("total_count")
+    return count
+
+
+def _full_name(document: Any) -> str:
+    full_name = text(document, "full_name")
+    if not is_full_name(full_name):
+        raise Malformed("full_name")
+    return full_name
 
 
 def _sha(document: Any) -> str:
-    sha = _text(document, "sha")
+    sha = text(document, "sha")
     if not is_sha(sha):
         raise Malformed("sha")
     return sha
 
 
-def _text(document: Any, name: str) -> str:
-    return _field(document, name, str)
+def text(document: Any, name: str) -> str:
+    """Return a text that must be there."""
+    return field(document, name, str)
 
 
-def _number(document: Any, name: str) -> int:
-    value = _field(document, name, int)
+def number(document: Any, name: str) -> int:
+    """Return a number above zero that must be there."""
+    value = field(document, name, int)
     if isinstance(value, bool) or value <= 0:
         raise Malformed(name)
     return value
 
 
-def _field(document: Any, name: str, kind: type[T]) -> T:
+def field(document: Any, name: str, kind: type[T]) -> T:
+    """Return a value of a kind that must be there."""
     value = document.get(name) if isinstance(document, dict) else None
     if not isinstance(value, kind):
         raise Malformed(name)

@@ -8,45 +8,42 @@ its reading of rate limits (a date in Retry-After breaks it).
 from __future__ import annotations
 
 import asyncio
-import base64
 import logging
+import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-from githubkit import BaseAuthStrategy, GitHubCore, TokenAuthStrategy, UnauthAuthStrategy
+from githubkit import BaseAuthStrategy, GitHubCore
 from githubkit.cache import MemCacheStrategy
 from githubkit.exception import GitHubException
 
 from mooring.domain import origins, token_shape
-from mooring.github import answers, network, refs
+from mooring.github import answers, network, refs, tls
 from mooring.github.answers import Answer, Failed
+from mooring.github.clocks import Clocks
+from mooring.github.credentials import Credential, strategy
 from mooring.github.limits import Limits
+from mooring.github.lines import Lines
+from mooring.github.tls import Place
 from mooring.ports import Clock
 
 logger = logging.getLogger("mooring.github")
 
 _HEADERS = {"X-GitHub-Api-Version": "2022-11-28", "Accept-Encoding": "identity"}
-_GIT_USER = "x-access-token"
 # They write whole requests and headers at their debug level, and httpx each URL at info.
 _CHATTY = ("httpx", "httpcore", "hpack", "hishel", "githubkit")
 
 
+_JWT = re.compile(r"eyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*){0,2}")
+_BLOT = "[redacted]"
+
+
 class HostRefused(Exception):
     """The host, or the address behind its name, is not allowed. Nothing was sent."""
-
-
-@dataclass
-class _BasicAuthStrategy(BaseAuthStrategy):
-    """How git servers take a token: as the password of a user whose name does not matter."""
-
-    token: str
-
-    def get_auth_flow(self, github: GitHubCore[Any]) -> httpx.Auth:  # noqa: ARG002 - githubkit's own signature
-        return httpx.BasicAuth(_GIT_USER, self.token)
 
 
 class _Client(GitHubCore[BaseAuthStrategy]):
@@ -60,17 +57,15 @@ class _Client(GitHubCore[BaseAuthStrategy]):
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """One request: what is asked, and how the answer is read."""
+class Request:
+    """What is asked, and how a good answer is read."""
 
-    base: str
     url: str
-    auth: BaseAuthStrategy
-    query: Mapping[str, str]
-    headers: Mapping[str, str]
-    read: answers.Read
-    # What must not get into the log.
-    secret: tuple[str, ...]
+    method: str = "GET"
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    read: answers.Read = answers.document
+    headers: Mapping[str, str] = field(default_factory=lambda: _HEADERS)
 
 
 def quiet() -> None:
@@ -86,6 +81,7 @@ class Sessions:
         self,
         *,
         clock: Clock,
+        clocks: Clocks,
         may_be_private: network.MayBePrivate,
         version: str,
         api: str,
@@ -93,108 +89,88 @@ class Sessions:
         limits: Limits,
     ) -> None:
         self._clock = clock
+        self._clocks = clocks
         self._limits = limits
         self._agent = f"mooring/{version}"
-        self._backend = network.GuardedBackend(may_be_private)
-        self._own = {origins.host_of(api), origins.host_of(origins.web_url(api))}
-        self._own_tls = ssl.create_default_context(cafile=str(ca_file)) if ca_file else None
-        self._public_tls: ssl.SSLContext | None = None
-        # As many as the administrator allows hosts.
-        self._transports: dict[origins.Host, network.OriginTransport] = {}
+        own = frozenset({origins.host_of(api), origins.host_of(origins.web_url(api))})
+        self._lines = Lines(
+            backend=network.GuardedBackend(may_be_private),
+            authorities=tls.Authorities(own=own, own_file=ca_file, limits=limits),
+            limits=limits,
+        )
 
-    async def get(self, api: str, url: str, token: str | None, query: Mapping[str, str] | None = None) -> Answer:
-        """Ask the REST API once; raises HostRefused, and nothing else."""
-        auth = TokenAuthStrategy(token) if token is not None else UnauthAuthStrategy()
-        return await self._asked(_Question(api, url, auth, query or {}, _HEADERS, answers.document, _forms(token)))
-
-    async def refs(self, url: str, token: str | None) -> Answer:
-        """Ask a git server once for its refs; raises HostRefused, and nothing else."""
-        auth = _BasicAuthStrategy(token) if token is not None else UnauthAuthStrategy()
+    async def refs(self, place: Place, credential: Credential | None) -> Answer:
+        """Ask a git server once for its refs; raises as `ask` does."""
         # Some servers answer at a path without .git only to whom they take for git.
         headers = {"Accept": refs.MEDIA_TYPE, "Accept-Encoding": "identity", "User-Agent": f"git/2.0 ({self._agent})"}
         query = {"service": "git-upload-pack"}
-        list_url = f"{url}/info/refs"
-        return await self._asked(_Question(url, list_url, auth, query, headers, refs.document, _forms(token)))
+        request = Request(f"{place.base}/info/refs", query=query, headers=headers, read=refs.document)
+        return await self.ask(place, credential, request)
 
-    async def _asked(self, question: _Question) -> Answer:
-        url, secret = question.url, question.secret
+    async def ask(self, place: Place, credential: Credential | None, request: Request) -> Answer:
+        """Ask once; raises HostRefused and tls.BadBundle, and nothing else."""
+        secret = credential.forms() if credential is not None else ()
+        sent = self._clock.now()
         try:
             async with asyncio.timeout(self._limits.total_timeout):
-                response = await self._send(question)
+                response = await self._send(place, credential, request)
         except TimeoutError:
-            return self._failed(url, f"did not answer within {self._limits.total_timeout:.0f} s")
+            return self._failed(request, f"did not answer within {self._limits.total_timeout:.0f} s")
         except GitHubException as error:
             cause = error.__cause__ or error
             if isinstance(cause, network.AddressRefused):
-                host = origins.host_of(question.base)
-                logger.warning("%s leads to an address that is not allowed: nothing was sent", host)
+                logger.warning("%s leads to an address that is not allowed: nothing was sent", place.host)
                 raise HostRefused from None
-            return self._failed(url, _why(cause), f"{type(cause).__name__}: {_fit(str(cause), secret)}")
+            return self._failed(request, _why(cause), f"{type(cause).__name__}: {_fit(str(cause), secret)}")
+        now = self._clock.now()
         got = {name.lower(): value for name, value in response.headers.items()}
-        status, body, now = response.status_code, response.content, self._clock.now()
-        answer = answers.decode(status, got, body, now=now, limits=self._limits, read=question.read)
+        self._clocks.note(place.line, answers.date(got), sent=sent, received=now)
+        status, body, ahead = response.status_code, response.content, self._clocks.ahead(place.line)
+        answer = answers.decode(status, got, body, now=now, ahead=ahead, limits=self._limits, read=request.read)
         if status >= 300:
             said = _fit(answers.words(body), secret)
-            logger.info("GET %s: %s (%s): %s", _fit(url), status, answer.result, said)
+            logger.info("%s %s: %s (%s): %s", request.method, _fit(request.url), status, answer.result, said)
         elif isinstance(answer, Failed):
-            return self._failed(url, answer.why)
+            return self._failed(request, answer.why)
         return answer
 
-    async def _send(self, question: _Question) -> httpx.Response:
+    async def _send(self, place: Place, credential: Credential | None, request: Request) -> httpx.Response:
         limits = self._limits
-        client = _Client(
-            question.auth,
-            base_url=question.base,
-            user_agent=self._agent,
-            follow_redirects=False,
-            timeout=httpx.Timeout(limits.read_timeout, connect=limits.connect_timeout, pool=limits.total_timeout),
-            trust_env=False,
-            async_transport=self._transport(question.base),
-            cache_strategy=MemCacheStrategy(),
-            http_cache=False,
-            auto_retry=False,
-        )
-        response = await client.arequest(
-            "GET", question.url, params=dict(question.query) or None, headers=dict(question.headers)
-        )
+        async with self._lines.to(place) as transport:
+            client = _Client(
+                strategy(credential),
+                base_url=place.base,
+                user_agent=self._agent,
+                follow_redirects=False,
+                timeout=httpx.Timeout(limits.read_timeout, connect=limits.connect_timeout, pool=limits.total_timeout),
+                trust_env=False,
+                async_transport=transport,
+                cache_strategy=MemCacheStrategy(),
+                http_cache=False,
+                auto_retry=False,
+            )
+            response = await client.arequest(
+                request.method,
+                request.url,
+                params=dict(request.query) or None,
+                json=request.body,
+                headers=dict(request.headers),
+            )
         return response.raw_response
 
-    def _transport(self, api: str) -> network.OriginTransport:
-        host = origins.host_of(api)
-        if host not in self._transports:
-            self._transports[host] = network.OriginTransport(
-                api, backend=self._backend, tls=self._tls(host), limits=self._limits
-            )
-        return self._transports[host]
-
-    def _tls(self, host: origins.Host) -> ssl.SSLContext:
-        if self._own_tls is not None and host in self._own:
-            return self._own_tls
-        if self._public_tls is None:
-            self._public_tls = httpx.create_ssl_context(trust_env=False)
-        return self._public_tls
-
-    def _failed(self, url: str, why: str, detail: str = "") -> Failed:
-        logger.warning("GET %s: GitHub %s%s", _fit(url), why, f" ({detail})" if detail else "")
+    def _failed(self, request: Request, why: str, detail: str = "") -> Failed:
+        told = f" ({detail})" if detail else ""
+        logger.warning("%s %s: GitHub %s%s", request.method, _fit(request.url), why, told)
         return Failed(why)
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for transport in self._transports.values():
-            await transport.shut()
-        self._transports.clear()
-
-
-def _forms(token: str | None) -> tuple[str, ...]:
-    """Return a token as it is sent: some servers repeat what they got."""
-    if token is None:
-        return ()
-    return token, base64.b64encode(f"{_GIT_USER}:{token}".encode()).decode()
+        await self._lines.aclose()
 
 
 def _fit(text: str, secret: tuple[str, ...] = ()) -> str:
-    """Make a text fit for the log: bounded, one line, no token."""
-    return answers.plain(token_shape.redact(text, *secret))
+    """Make a text fit for the log: bounded, one line, no token and no JWT, whole or cut."""
+    return answers.plain(_JWT.sub(_BLOT, token_shape.redact(text, *secret)))
 
 
 def _why(cause: BaseException) -> str:

@@ -76,6 +76,57 @@ def branch_not_found(host: str, repository: str, branch: str) -> Stalled:
     )
 
 
+def app_key_malformed() -> Stalled:
+    """What should be an App's key is none: nothing can be signed with it."""
+    return Stalled(
+        Reason.APP_KEY_MALFORMED,
+        "The App's id or private key is not what it must be: a number, and an RSA key of 2048 to 4096 bits in PEM"
+        " without a passphrase. Nothing was sent. Store the key anew, as GitHub gave it.",
+    )
+
+
+def app_refused(host: str, app_id: int) -> Stalled:
+    """GitHub does not take the key for the App's."""
+    return Stalled(
+        Reason.APP_REFUSED,
+        f"{host} refuses the key of the App {app_id}: the id is wrong, or the key is another App's or was removed."
+        " Correct the Secret.",
+    )
+
+
+def ca_malformed(host: str) -> Stalled:
+    """The certificates to trust cannot be read."""
+    return Stalled(
+        Reason.CA_MALFORMED,
+        f"The bundle of certificates for {host} cannot be read, and nothing was sent. Store the certificates in PEM.",
+    )
+
+
+def installation_not_found(host: str, which: str) -> Stalled:
+    """Missing, another App's, and another account's: one sentence for all."""
+    return Stalled(
+        Reason.INSTALLATION_NOT_FOUND,
+        f"{host} shows the App no installation {which}. Install the App there, or correct the reference.",
+    )
+
+
+def installation_suspended(host: str, which: str) -> Stalled:
+    """The account's owner has stopped it."""
+    return Stalled(
+        Reason.INSTALLATION_SUSPENDED,
+        f"The installation {which} is suspended at {host}, and gives no token. Its owner can resume it there.",
+    )
+
+
+def scope_refused(host: str, installation_id: int) -> Stalled:
+    """The token would have been for more than the installation has, or was not for exactly what was asked."""
+    return Stalled(
+        Reason.SCOPE_REFUSED,
+        f"{host} gives no token of the installation {installation_id} with exactly these repositories and permissions."
+        " Ask for repositories and permissions that the installation has, or grant it more there.",
+    )
+
+
 def unavailable(host: str, why: str) -> Transient:
     """No usable answer."""
     return Transient(Reason.GITHUB_UNAVAILABLE, f"{host} {why}. It is asked again.")

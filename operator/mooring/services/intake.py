@@ -11,7 +11,7 @@ from typing import Protocol
 from mooring.domain import names
 from mooring.ports import Object
 from mooring.services.platform import Platform
-from mooring.services.store import Key, key_of
+from mooring.services.store import Key, Reference, installation_reference, key_of
 
 
 class Sighting(Protocol):
@@ -75,28 +75,75 @@ class Intake:
             self.ask_projects(key)
             for rival in store.users_in(key.namespace):
                 self._ask(key_of(rival))
+        if key.kind == "GitHubInstallation":
+            self.ask_projects(key)
         if key.kind == "Project":
+            for place in {installation_reference(obj) for obj in (before, now) if obj is not None} - {None}:
+                self._ask_installation(place)
             for host in {_host(before), _host(now)} - {None}:
                 for rival_key in store.referring_to("Host", "", str(host)):
                     self._ask(rival_key)
 
-    def ask_projects(self, user: Key) -> None:
-        """Ask all Projects that refer to a GitHubUser."""
-        for project in self._platform.store.projects_of(user):
+    def ask_projects(self, owner: Key) -> None:
+        """Ask all Projects that refer to a GitHubUser or a GitHubInstallation."""
+        for project in self._platform.store.projects_of(owner):
             self._ask(key_of(project))
+
+    def _ask_installation(self, place: Reference | None) -> None:
+        """Ask an installation to look at who uses it."""
+        key = Key("GitHubInstallation", place.namespace, place.name) if place is not None else None
+        if key is not None and self._platform.store.get(key) is not None:
+            self._ask(key)
 
     def sighting(self, seen: Sighting) -> None:
         """Take an event about anything else."""
         if seen.kind == "Namespace":
             self._namespace(seen)
             return
+        own = self._platform.own_writes.get((seen.kind, seen.namespace, seen.name)) == seen.resource_version
         if seen.kind == "Secret":
             self._platform.secrets.changed(seen.namespace, seen.name)
+            self._token_secret(seen, own=own)
+            self._operators_app(seen)
         self._child(seen)
         for key in self._platform.store.referring_to(seen.kind, seen.namespace, seen.name):
+            if key.kind == "GitHubInstallation" and own and seen.event != "DELETED":
+                continue
             self._ask(key)
             if key.kind == "GitHubUser":
                 self.ask_projects(key)
+
+    def _token_secret(self, seen: Sighting, *, own: bool) -> None:
+        """Remember where installation tokens lie, and have a clone credential that somebody touched looked at."""
+        mark = names.marked_in(seen.name)
+        label = (
+            seen.labels.get(names.INSTALLATION_LABEL) if seen.labels.get(names.MANAGED_BY) == names.MANAGER else None
+        )
+        group = mark or (f"{seen.namespace}/{label}" if label else None)
+        if group is None:
+            return
+        known, place = self._platform.token_secrets, (seen.namespace, seen.name)
+        if seen.event == "DELETED":
+            known[group].discard(place)
+            if not known[group]:
+                del known[group]
+        else:
+            known[group].add(place)
+        installation = self._platform.store.installation_marked(mark) if mark is not None else None
+        if installation is not None and (seen.event == "DELETED" or not own):
+            self._ask(installation)
+
+    def _operators_app(self, seen: Sighting) -> None:
+        """Ask whoever may use the operator's own App, where that changed."""
+        platform = self._platform
+        if (seen.namespace, seen.name) != (platform.namespace, platform.app_secret):
+            return
+        for key in platform.store:
+            if key.kind != "GitHubInstallation":
+                continue
+            obj = platform.store.get(key) or {}
+            if not (obj.get("spec") or {}).get("appSecretRef"):
+                self._ask(key)
 
     def _child(self, seen: Sighting) -> None:
         known, place = self._platform.seen_children, (seen.kind, seen.namespace, seen.name)
@@ -132,6 +179,8 @@ class Intake:
         if before != labels:
             for key in self._platform.store.keys_in("Project", seen.name):
                 self._ask(key)
+                project = self._platform.store.get(key)
+                self._ask_installation(installation_reference(project) if project is not None else None)
 
 
 def _owner_by_name(seen: Sighting) -> str | None:

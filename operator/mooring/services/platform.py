@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -50,10 +50,18 @@ class Platform:
     checkout_image: str
     policy: Policy
     allowed_hosts: origins.AllowedHosts
+    # The operator's own namespace, and the name of the Secret there with its own App.
+    namespace: str
+    app_secret: str
+    # Where gateways are reached from GitHub, if anywhere.
+    public_base_url: str | None = None
     # Labels by namespace; None where Mooring is confined and may not read namespaces.
     namespaces: dict[str, Mapping[str, str]] | None = field(default_factory=dict)
     # Managed objects that a watch has shown: kind, namespace, name.
     seen_children: set[tuple[str, str, str]] = field(default_factory=set)
+    # Secrets with installation tokens that a watch has shown: those of outputs by namespace and label, the clone
+    # credentials by the mark in their names.
+    token_secrets: defaultdict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     # How the token of each object stands.
     token_states: dict[Key, TokenState] = field(default_factory=dict)
     # The version of each managed object that we wrote last, by the same key: its event is no news.

@@ -35,9 +35,10 @@ from mooring.domain.users import next_look
 from mooring.ports import Object
 from mooring.services import statuses
 from mooring.services.children import Children, ChildTrouble
+from mooring.services.installations import Installations
 from mooring.services.platform import Platform
-from mooring.services.sources import Sources
-from mooring.services.store import Key, user_reference
+from mooring.services.sources import Sources, installation_key
+from mooring.services.store import Key, key_of, user_reference
 from mooring.services.tokens import Tokens
 from mooring.services.users import Users
 from mooring.services.work import Again
@@ -61,6 +62,7 @@ class Seen:
     source_trouble: Trouble | None = None
     trouble: Trouble | None = None
     service_account: str | None = None
+    clone_secret: str | None = None
     # Set where another run has to say what came of this one.
     again: datetime | None = None
     # Children that are not as they should be, because something is in the way.
@@ -80,12 +82,15 @@ class Seen:
 class Projects:
     """The service of the kind Project."""
 
-    def __init__(self, platform: Platform, users: Users, ask_user: Callable[[Key, float], None]) -> None:
+    def __init__(
+        self, platform: Platform, users: Users, installations: Installations, ask_user: Callable[[Key, float], None]
+    ) -> None:
         self._platform = platform
         self._users = users
+        self._installations = installations
         self._ask_user = ask_user
         self._tokens = Tokens(platform, users, ask_user)
-        self._sources = Sources(platform)
+        self._sources = Sources(platform, installations)
         self._children = Children(platform)
         # Which user a Project was last counted for.
         self._counted: dict[Key, Key] = {}
@@ -102,6 +107,8 @@ class Projects:
             wanted = verdict(invalid_spec(error), suspended=False, progressing=None, ready="")
             await statuses.write(self._platform, obj, {"observedGeneration": obj["metadata"]["generation"]}, wanted)
             return None
+        if project.spec.installation_ref is not None and not (obj.get("status") or {}).get("revision"):
+            await self._installations.look_for(installation_key(project))
         seen = await self._observe(obj, project)
         self._count(key, seen)
         live = await self._children.read(key.namespace, self._names_to_read(project))
@@ -120,13 +127,15 @@ class Projects:
     async def _observe(self, obj: Object, project: Project) -> Seen:
         seen = Seen(obj, project, await self._tokens.resolve(obj, project))
         try:
-            seen.source = await self._sources.find(
+            found = await self._sources.find(
                 project,
                 seen.status,
                 token=seen.resolution.token,
                 token_api=seen.resolution.api_url,
                 undecided=seen.resolution.trouble if seen.resolution.undecided else None,
             )
+            seen.clone_secret = await self._clone_secret(seen, found)
+            seen.source = found
         except Trouble as trouble:
             seen.source_trouble = trouble
         try:
@@ -135,6 +144,18 @@ class Projects:
         except Trouble as trouble:
             seen.trouble = trouble
         return seen
+
+    async def _clone_secret(self, seen: Seen, found: rules.SourceFacts | None) -> str | None:
+        """Return the Secret with the installation's credential for the source; None where none is used."""
+        if found is None or found.repository_id is None or not rules.spec_uses_installation(seen.project):
+            return None
+        return await self._installations.clone_secret(
+            installation_key(seen.project),
+            key_of(seen.obj),
+            found.repository_id,
+            found.full_name,
+            proven=found.fresh,
+        )
 
     def _check_publishing(self, project: Project) -> None:
         check_publishing(project, self._platform.policy.ingress)
@@ -203,6 +224,7 @@ class Projects:
             source=source,
             token_fetches=self._token_fetches(seen, source, deployment),
             service_account=seen.service_account,
+            clone_secret=seen.clone_secret or _credential_of(source, deployment),
         )
         written: dict[Kind, Object] = {}
         decision = self._decide(seen, made_of, deployment)
@@ -278,7 +300,8 @@ class Projects:
         if seen.resolution.undecided:
             # Nobody says where the token is good for: it stays with the URL that it is used for now.
             pod = deployment["spec"]["template"]["spec"] if deployment is not None else {}
-            return source is not None and checkout.has_credential(pod, source.url)
+            own = names.token_secret(seen.project.metadata.name)
+            return source is not None and checkout.credential_of(pod, source.url) == own
         try:
             return self._sources.fetches(seen.project, seen.resolution.api_url)
         except Trouble:
@@ -381,6 +404,13 @@ class Projects:
             trouble=worst,
         )
         return Again(at)
+
+
+def _credential_of(source: rules.SourceFacts | None, deployment: Object | None) -> str | None:
+    """Return what running pods fetch the source with: that stays while the installation is in trouble."""
+    if source is None or deployment is None:
+        return None
+    return checkout.credential_of(deployment["spec"]["template"]["spec"], source.url)
 
 
 def _ours(live: Object | None, uid: str) -> Object | None:

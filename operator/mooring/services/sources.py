@@ -10,7 +10,9 @@ from mooring.domain.projects import SourceFacts
 from mooring.domain.reasons import ConditionType, Reason
 from mooring.domain.resources.project import Project, SourceSpec
 from mooring.ports import Origin, RepositoryFacts
+from mooring.services.installations import Installations
 from mooring.services.platform import Platform
+from mooring.services.store import Key
 
 GITHUB, GIT = "GitHub", "Git"
 
@@ -18,8 +20,9 @@ GITHUB, GIT = "GitHub", "Git"
 class Sources:
     """Repositories of Projects."""
 
-    def __init__(self, platform: Platform) -> None:
+    def __init__(self, platform: Platform, installations: Installations) -> None:
         self._platform = platform
+        self._installations = installations
 
     async def find(
         self,
@@ -38,13 +41,46 @@ class Sources:
         spec = project.spec.source
         if spec is None or (spec.github is None and spec.git is None):
             return None
+        if project.spec.installation_ref is not None and spec.github is None:
+            raise Stalled(
+                Reason.INVALID_SPEC,
+                "spec.installationRef: an installation covers repositories by name. Write the source as"
+                " spec.source.github, or leave installationRef out.",
+            )
         if (known := self._known(project, status)) is not None:
             return known
+        if spec.github is not None and project.spec.installation_ref is not None:
+            return await self._covered(project, spec, status)
         if undecided is not None:
             raise undecided
         if spec.github is not None:
-            return await self._github(project, spec, status, token, token_api)
+            origin = self._origin(project)
+            return await self._github(project, spec, status, (origin, token if token_api == origin.api_url else None))
         return await self._git(project, spec, status, token, token_api)
+
+    def _origin(self, project: Project) -> Origin:
+        """Return the GitHub that a source is at: the one it names, else its installation's, else the operator's own."""
+        github, ref = project.spec.source.github if project.spec.source is not None else None, None
+        host = github.host if github is not None else None
+        if (ref := project.spec.installation_ref) is None:
+            return self._platform.origin_of_host(host)
+        namespace = str(project.metadata.namespace)
+        lender = self._installations.origin(installation_key(project), namespace)
+        if host is not None and self._platform.origin_of_host(host).api_url != lender.api_url:
+            raise Stalled(
+                Reason.INVALID_SPEC,
+                f"spec.source.github.host: GitHubInstallation {ref.name} is of another GitHub. Correct one of the two.",
+            )
+        return lender
+
+    async def _covered(self, project: Project, spec: SourceSpec, status: Mapping[str, Any]) -> SourceFacts:
+        """Find a repository with the installation that the Project names."""
+        assert spec.github is not None  # noqa: S101 - the caller looked
+        self._origin(project)
+        reading = await self._installations.reader(
+            installation_key(project), str(project.metadata.namespace), spec.github.repository
+        )
+        return await self._github(project, spec, status, reading)
 
     def fetches(self, project: Project, token_api: str | None) -> bool:
         """Tell whether a token that is bound to an API may be sent to where the source is."""
@@ -52,7 +88,7 @@ class Sources:
         if spec is None or token_api is None:
             return False
         if spec.github is not None:
-            return self._platform.origin_of_host(spec.github.host).api_url == token_api
+            return self._origin(project).api_url == token_api
         return spec.git is not None and self._platform.serves(token_api, spec.git.url)
 
     def _known(self, project: Project, status: Mapping[str, Any]) -> SourceFacts | None:
@@ -79,7 +115,7 @@ class Sources:
         return SourceFacts(
             provider=str(source.get("provider")),
             full_name=source["fullName"],
-            url=self._clone_url(spec, source["fullName"]),
+            url=self._clone_url(project, source["fullName"]),
             branch=source["branch"],
             decided_sha=source["decidedSha"],
             head_sha=source.get("headSha") or source["decidedSha"],
@@ -89,18 +125,18 @@ class Sources:
             pin=spec.revision,
         )
 
-    def _clone_url(self, spec: SourceSpec, full_name: str) -> str:
-        if spec.github is not None:
-            return f"{self._platform.origin_of_host(spec.github.host).web_url}/{full_name}.git"
-        return self._platform.git_url(spec.git.url) if spec.git is not None else ""
+    def _clone_url(self, project: Project, full_name: str) -> str:
+        spec = project.spec.source
+        if spec is not None and spec.git is not None:
+            return self._platform.git_url(spec.git.url)
+        return f"{self._origin(project).web_url}/{full_name}.git"
 
     async def _github(
-        self, project: Project, spec: SourceSpec, status: Mapping[str, Any], token: str | None, token_api: str | None
+        self, project: Project, spec: SourceSpec, status: Mapping[str, Any], reading: tuple[Origin, str | None]
     ) -> SourceFacts:
         assert spec.github is not None  # noqa: S101 - the caller looked
         namespace = str(project.metadata.namespace)
-        origin = self._platform.origin_of_host(spec.github.host)
-        usable = token if token_api == origin.api_url else None
+        origin, usable = reading
         found = await self._platform.github.repository(origin, usable, spec.github.repository, namespace=namespace)
         before: Mapping[str, Any] = status.get("source") or {}
         _check_identity(spec, before, found)
@@ -120,6 +156,7 @@ class Sources:
             node_id=found.node_id,
             private=found.private,
             pin=spec.revision,
+            fresh=True,
         )
 
     async def _check_pin(
@@ -157,6 +194,13 @@ class Sources:
             head_sha=head,
             pin=spec.revision,
         )
+
+
+def installation_key(project: Project) -> Key:
+    """Return the GitHubInstallation that a Project names."""
+    ref = project.spec.installation_ref
+    assert ref is not None  # noqa: S101 - the caller looked
+    return Key("GitHubInstallation", ref.namespace or str(project.metadata.namespace), ref.name)
 
 
 def _git_name(url: str) -> str:

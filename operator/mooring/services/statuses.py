@@ -36,7 +36,7 @@ async def write(platform: Platform, obj: Object, fields: Mapping[str, Any], want
             resource_version=metadata["resourceVersion"],
         )
     except Changed:
-        await _refresh(platform, obj)
+        await refresh(platform, obj)
         raise
     platform.store.put(stored)
     if token is not None and token.status is False and token.reason.value != _reason(known):
@@ -66,7 +66,7 @@ def _reason(conditions: Iterable[Mapping[str, Any]]) -> str | None:
     return next((condition.get("reason") for condition in conditions if condition.get("type") == kind), None)
 
 
-async def _refresh(platform: Platform, obj: Object) -> None:
+async def refresh(platform: Platform, obj: Object) -> None:
     """Learn what became of an object. A watch that starts anew does not tell of what went while it was away."""
     key, uid = key_of(obj), obj["metadata"]["uid"]
     found = await platform.cluster.read_own(*key)

@@ -31,7 +31,7 @@ class Key(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """Something that an object depends on: a GitHubUser, a Secret, a host, a service account."""
+    """Something that an object depends on: a GitHubUser, an installation, a Secret, a host, a service account."""
 
     kind: str
     namespace: str
@@ -51,6 +51,14 @@ def user_reference(project: Object) -> Reference:
     return Reference("GitHubUser", namespace, ref.get("name") or names.DEFAULT_USER)
 
 
+def installation_reference(project: Object) -> Reference | None:
+    """Return the GitHubInstallation that a Project refers to, if any."""
+    ref = (project.get("spec") or {}).get("installationRef")
+    if not ref:
+        return None
+    return Reference("GitHubInstallation", ref.get("namespace") or project["metadata"]["namespace"], ref["name"])
+
+
 def references(obj: Object) -> frozenset[Reference]:
     """Return all that an object depends on."""
     namespace, spec = obj["metadata"]["namespace"], obj.get("spec") or {}
@@ -59,9 +67,15 @@ def references(obj: Object) -> frozenset[Reference]:
         secrets = [spec.get("tokenSecretRef"), *(entry.get("secretRef") for entry in spec.get("tokens") or ())]
         found = {Reference("Secret", namespace, ref["name"]) for ref in secrets if ref}
         return frozenset(found | {Reference("Secret", namespace, names.global_secret(user_id))})
+    if obj["kind"] == "GitHubInstallation":
+        named = [spec.get("appSecretRef"), (spec.get("caBundle") or {}).get("secretRef")]
+        outputs = [output["secretName"] for output in spec.get("outputs") or ()]
+        return frozenset(Reference("Secret", namespace, name) for name in [*(r["name"] for r in named if r), *outputs])
     if obj["kind"] != "Project":
         return frozenset()
     found = {user_reference(obj)}
+    if (installation := installation_reference(obj)) is not None:
+        found.add(installation)
     if secret := (spec.get("token") or {}).get("secretRef"):
         found.add(Reference("Secret", namespace, secret["name"]))
     if host := (spec.get("expose") or {}).get("host"):
@@ -79,6 +93,8 @@ class Store:
         self._references: dict[Key, frozenset[Reference]] = {}
         self._referrers: defaultdict[Reference, set[Key]] = defaultdict(set)
         self._placed: defaultdict[tuple[OwnKind, str], set[Key]] = defaultdict(set)
+        # Installations by the part of their uid that the names of their clone Secrets carry.
+        self._marked: dict[str, Key] = {}
         # Uids of objects that are gone: an answer or an event that comes late must not bring one back.
         self._gone: OrderedDict[str, None] = OrderedDict()
 
@@ -99,6 +115,8 @@ class Store:
         kept = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}}
         self._objects[key] = kept
         self._placed[key.kind, key.namespace].add(key)
+        if key.kind == "GitHubInstallation":
+            self._marked[names.clone_mark(obj["metadata"]["uid"])] = key
         if known is None or known.get("spec") != kept.get("spec"):
             self._index(key, references(kept))
         return True
@@ -111,6 +129,8 @@ class Store:
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return False
         del self._objects[key]
+        if self._marked.get(mark := names.clone_mark(known["metadata"].get("uid", ""))) == key:
+            del self._marked[mark]
         place = self._placed[key.kind, key.namespace]
         place.discard(key)
         if not place:
@@ -127,6 +147,10 @@ class Store:
         """Return who depends on something, in a stable order."""
         return sorted(self._referrers.get(Reference(kind, namespace, name), ()))
 
+    def installation_marked(self, mark: str) -> Key | None:
+        """Return the installation whose clone Secrets carry this mark in their names."""
+        return self._marked.get(mark)
+
     def users_in(self, namespace: str) -> list[Object]:
         """Return the GitHubUsers of a namespace, in a stable order."""
         return [self._objects[key] for key in self.keys_in("GitHubUser", namespace)]
@@ -139,9 +163,9 @@ class Store:
         """Go through the keys of all objects, as they are now."""
         return iter(list(self._objects))
 
-    def projects_of(self, user: Key) -> list[Object]:
-        """Return the Projects that refer to a GitHubUser, in a stable order."""
-        return [self._objects[key] for key in self.referring_to("GitHubUser", user.namespace, user.name)]
+    def projects_of(self, owner: Key) -> list[Object]:
+        """Return the Projects that refer to a GitHubUser or a GitHubInstallation, in a stable order."""
+        return [self._objects[key] for key in self.referring_to(*owner)]
 
     def _index(self, key: Key, wanted: frozenset[Reference]) -> None:
         before = self._references.get(key, frozenset())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 import time
 from collections.abc import Mapping
@@ -58,7 +59,9 @@ class Key:
         now = int(time.time())
         whole = {"iat": now - 60, "exp": now + 540, "iss": str(issuer), **claims}
         key = self._signer if algorithm == "RS256" else "a-shared-secret-that-is-long-enough-for-hs256"
-        return jwt.encode({name: value for name, value in whole.items() if value is not None}, key, algorithm=algorithm)
+        payload = json.dumps({name: value for name, value in whole.items() if value is not None}).encode()
+        # The signature alone: PyJWT refuses claims that GitHub takes, such as an issuer that is a number.
+        return jwt.PyJWS().encode(payload, key, algorithm=algorithm, headers={"typ": "JWT"})
 
 
 @cache

@@ -13,6 +13,7 @@ from tests.lab.github.running import Cast, GitHub, Key
 from tests.lab.github.test_rest_auth import assert_error
 
 OUTSIDE = "There is at least one repository that does not exist or is not accessible to the parent installation."
+TOO_MANY = "Too many repositories for installation: at most 500 can be listed."
 UNGRANTED = "The permissions requested are not granted to this installation."
 
 
@@ -77,6 +78,9 @@ async def test_a_narrowed_token(cast: Cast, app: httpx.AsyncClient) -> None:
         ({"repositories": ["other"]}, OUTSIDE),
         ({"repositories": ["app", "nope"]}, OUTSIDE),
         ({"repository_ids": [999999]}, OUTSIDE),
+        ({"repository_ids": list(range(1, 502))}, TOO_MANY),
+        ({"repositories": [f"r{number}" for number in range(501)]}, TOO_MANY),
+        ({"repository_ids": list(range(1, 501))}, OUTSIDE),
         ({"permissions": {"contents": "admin"}}, UNGRANTED),
         ({"permissions": {"issues": "read"}}, UNGRANTED),
     ],
@@ -85,6 +89,23 @@ async def test_a_token_of_more_than_there_is(
     cast: Cast, app: httpx.AsyncClient, body: dict[str, Any], message: str
 ) -> None:
     assert_error(await mint(cast, app, body), 422, message)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"repository_ids": ["app"]},
+        {"repository_ids": [[1]]},
+        {"repository_ids": [True]},
+        {"repositories": [1]},
+        {"permissions": {"contents": ["read"]}},
+        {"permissions": {"contents": "some"}},
+        {"permissions": ["contents"]},
+    ],
+)
+async def test_a_token_of_what_makes_no_sense(cast: Cast, app: httpx.AsyncClient, body: dict[str, Any]) -> None:
+    answer = await mint(cast, app, body)
+    assert (answer.status_code, answer.json()["message"].startswith("Invalid request.")) == (422, True)
 
 
 async def test_both_forms_of_token(cast: Cast, app: httpx.AsyncClient) -> None:
@@ -114,6 +135,28 @@ async def test_the_repositories_of_an_installation(cast: Cast, github: GitHub, a
     async with github.client(cast.alice) as person:
         refused = await person.get("/installation/repositories")
         assert (refused.status_code, "installation access token" in refused.json()["message"]) == (403, True)
+
+
+async def test_many_installations_come_in_pages(cast: Cast, github: GitHub, app: httpx.AsyncClient) -> None:
+    await github.seed(
+        {
+            "organizations": [{"login": "team-{n}", "count": 104}],
+            "installations": [{"app": "mooring", "account": "team-{n}", "count": 104}],
+        }
+    )
+    assert (await app.get("/app")).json()["installations_count"] == 105
+    assert len((await app.get("/app/installations")).json()) == 30
+    seen: list[int] = []
+    # More than a page can hold is cut to a hundred.
+    url = "/app/installations?per_page=500"
+    sizes = []
+    while url:
+        page = await app.get(url)
+        sizes.append(len(page.json()))
+        seen += [found["id"] for found in page.json()]
+        url = page.links.get("next", {}).get("url", "")
+    assert sizes == [100, 5]
+    assert len(set(seen)) == 105
 
 
 # The webhook

@@ -37,7 +37,7 @@ async def get_app(cast: Cast, token: str) -> httpx.Response:
 
 async def test_a_valid_jwt_is_taken_by_id_and_by_client_id(cast: Cast) -> None:
     for issuer in (cast.app.id, str(cast.app.id), cast.app.client_id):
-        answer = await get_app(cast, cast.key.sign(issuer, iss=issuer if isinstance(issuer, str) else str(issuer)))
+        answer = await get_app(cast, cast.key.sign(issuer, iss=issuer))
         assert answer.status_code == 200
         assert answer.json()["slug"] == "mooring"
 
@@ -59,12 +59,23 @@ async def test_every_registered_key_works(cast: Cast, other_key: Key) -> None:
     [
         ({"exp": -1}, BAD_EXP),
         ({"exp": None}, BAD_EXP),
+        ({"exp": 605}, TOO_FAR),
         ({"exp": 700}, TOO_FAR),
+        ({"iat": 5}, BAD_IAT),
         ({"iat": 120}, BAD_IAT),
         ({"iat": None}, BAD_IAT),
         ({"iss": None}, "'Issuer' claim ('iss') must be an Integer"),
     ],
-    ids=["stale", "no exp", "exp too far", "iat ahead", "no iat", "no iss"],
+    ids=[
+        "stale",
+        "no exp",
+        "exp a little too far",
+        "exp too far",
+        "iat a little ahead",
+        "iat ahead",
+        "no iat",
+        "no iss",
+    ],
 )
 async def test_a_jwt_with_wrong_claims(cast: Cast, claims: dict[str, Any], message: str) -> None:
     now = int(time.time())
@@ -72,10 +83,24 @@ async def test_a_jwt_with_wrong_claims(cast: Cast, claims: dict[str, Any], messa
     assert_error(await get_app(cast, cast.key.sign(cast.app.id, **moved)), 401, message)
 
 
-async def test_the_labs_clock_decides_about_a_jwt(cast: Cast) -> None:
-    token = cast.jwt
-    await cast.github.control("POST", "/clock", {"advance": 600})
-    assert_error(await get_app(cast, token), 401, BAD_EXP)
+async def test_a_jwt_may_live_for_ten_minutes_and_start_now(cast: Cast) -> None:
+    now = int(time.time())
+    assert (await get_app(cast, cast.key.sign(cast.app.id, iat=now, exp=now + 600))).status_code == 200
+
+
+@pytest.mark.parametrize(("seconds", "message"), [(600, BAD_EXP), (-100, BAD_IAT), (-62, TOO_FAR)])
+async def test_the_labs_clock_decides_about_a_jwt(cast: Cast, seconds: int, message: str) -> None:
+    now = int(time.time())
+    token = cast.key.sign(cast.app.id, iat=now - 90, exp=now + 540)
+    await cast.github.control("POST", "/clock", {"advance": seconds})
+    assert_error(await get_app(cast, token), 401, message)
+
+
+async def test_a_jwt_comes_as_a_bearer_only(cast: Cast, github: GitHub) -> None:
+    pair = base64.b64encode(f"x-access-token:{cast.jwt}".encode()).decode()
+    for header in (f"token {cast.jwt}", f"Basic {pair}"):
+        async with github.client(Authorization=header) as client:
+            assert_error(await client.get("/app"), 401, UNDECODABLE)
 
 
 async def test_a_jwt_of_nobody(cast: Cast) -> None:

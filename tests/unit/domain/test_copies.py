@@ -38,6 +38,11 @@ def test_the_copy_is_what_a_project_reads_and_belongs_to_the_user() -> None:
     assert is_owned(WANTED, "uid-jane")
 
 
+def test_the_copy_of_a_user_with_a_long_name_has_a_label_that_kubernetes_takes() -> None:
+    labels = copy_manifest(user("a" * 253, {"userId": "jane"}), PAT)["metadata"]["labels"]
+    assert len(labels[names.USER_LABEL]) == 63
+
+
 @pytest.mark.parametrize(
     ("live", "wanted", "step"),
     [

@@ -8,7 +8,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.github import answers
-from mooring.github.answers import Answer, Empty, Failed, Forbidden, Limited, Moved, NotFound, Ok, Result, Unauthorized
+from mooring.github.answers import (
+    Answer,
+    Empty,
+    Failed,
+    Forbidden,
+    Limited,
+    Moved,
+    NotFound,
+    Ok,
+    Rejected,
+    Result,
+    Suspended,
+    Unauthorized,
+)
 
 NOW = datetime(2026, 11, 21, 4, 0, tzinfo=UTC)
 RESET = str(int((NOW + timedelta(minutes=20)).timestamp()))
@@ -45,6 +58,7 @@ def test_documents() -> None:
         (401, Unauthorized()),
         (404, NotFound()),
         (410, NotFound()),
+        (422, Rejected()),
         (451, Forbidden()),
         (403, Forbidden()),
     ],
@@ -54,13 +68,32 @@ def test_plain_refusals(status: int, expected: Answer) -> None:
     assert decode(status, NO_PERMISSION) == expected
 
 
+def test_apps_and_installations() -> None:
+    """An App that does not exist is a wrong credential, and a suspended installation no lack of a permission."""
+    assert decode(404, "Integration not found") == Unauthorized()
+    assert decode(403, "This installation has been suspended") == Suspended()
+    assert isinstance(decode(403, "This installation has been suspended", x_ratelimit_remaining="0"), Limited)
+
+
+def test_limits_by_another_clock() -> None:
+    """Times that GitHub names are by its own clock: it may be an hour ahead or behind."""
+    for ahead in (timedelta(hours=1), timedelta(hours=-1), timedelta(seconds=120)):
+        reset = str(int((NOW + ahead + timedelta(minutes=20)).timestamp()))
+        until = (NOW + ahead + timedelta(minutes=20)).strftime("%a, %d %b %Y %H:%M:%S GMT")
+        primary = {"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset}
+        for headers in (primary, {"retry-after": until}):
+            answer = answers.decode(403, headers, b"{}", now=NOW, ahead=ahead)
+            assert isinstance(answer, Limited)
+            assert answer.until - NOW == timedelta(minutes=20, seconds=1)
+
+
 def test_an_empty_repository() -> None:
     """409 is an empty repository only where GitHub says so."""
     assert decode(409, "Git Repository is empty.") == Empty()
     assert isinstance(decode(409, "Conflict"), Failed)
 
 
-@pytest.mark.parametrize("status", [100, 204, 302, 303, 304, 400, 418, 422, 500, 502, 503, 504, 599])
+@pytest.mark.parametrize("status", [100, 204, 302, 303, 304, 400, 418, 500, 502, 503, 504, 599])
 def test_failures(status: int) -> None:
     """What has no meaning of its own is a failure."""
     assert decode(status, "Server Error").result == (Result.OK if status == 204 else Result.ERROR)
@@ -132,7 +165,8 @@ def test_every_answer_means_something(status: int, body: bytes, headers: dict[st
 
 def test_words_are_fit_for_a_log() -> None:
     """One bounded line without control characters."""
-    assert answers.words(b'{"message": "Not\\u001b[31m\\nFound"}') == "Not [31m Found"
-    assert answers.words(b"<html>\n\x00") == "<html>  "
-    assert len(answers.words(b'{"message": "' + b"x" * 100_000 + b'"}')) == 300
-    assert len(answers.words(b"\xff" * 100_000)) == 300
+    assert answers.plain(answers.words(b'{"message": "Not\\u001b[31m\\nFound"}')) == "Not [31m Found"
+    assert answers.plain(answers.words(b"<html>\n\x00")) == "<html>  "
+    for body in (b'{"message": "' + b"x" * 100_000 + b'"}', b"\xff" * 100_000):
+        assert len(answers.words(body)) == 16 * 1024
+        assert len(answers.plain(answers.words(body))) == 300

@@ -96,7 +96,7 @@ def test_watches_that_kopf_leaves_open_are_no_errors(
     kept: list[AsyncIterator[int]] = []
 
     async def leaves_watches_open(**_: Any) -> None:
-        for _ in range(3):
+        for _number in range(3):
             kept.append(_watch())
             await anext(kept[-1])
 

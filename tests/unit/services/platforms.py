@@ -46,5 +46,7 @@ def platform(**changes: Any) -> Platform:
         "checkout_image": "registry.example.com/mooring:1.0.0",
         "policy": Policy(),
         "allowed_hosts": AllowedHosts.of(()),
+        "namespace": "mooring-system",
+        "app_secret": "mooring-github-app",
     }
     return Platform(**{**given, **changes})

@@ -10,8 +10,9 @@ from mooring.domain.origins import AllowedHosts
 from mooring.domain.resources.project import Project
 from mooring.services.sources import Sources
 from tests.unit.objects import raw_project
-from tests.unit.services.platforms import platform
+from tests.unit.services.platforms import Nothing, platform
 
+NOBODY: Any = Nothing()
 SHA = "a" * 40
 GIT = {"provider": "Git", "fullName": "git.example.com/team/shop", "branch": "main", "decidedSha": SHA}
 GITHUB = {"provider": "GitHub", "fullName": "acme/shop", "branch": "main", "decidedSha": SHA}
@@ -21,7 +22,7 @@ def remembered(source: dict[str, Any], status: dict[str, Any]) -> Any:
     raw = raw_project()
     raw["spec"]["source"] = source
     hosts = AllowedHosts.of(("git.example.com",))
-    return Sources(platform(allowed_hosts=hosts)).remembered(Project.model_validate(raw), status)
+    return Sources(platform(allowed_hosts=hosts), NOBODY).remembered(Project.model_validate(raw), status)
 
 
 @pytest.mark.parametrize("suffix", ["", ".git"])

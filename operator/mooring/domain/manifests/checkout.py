@@ -84,14 +84,16 @@ def volumes(source: CheckoutSource) -> list[dict[str, Any]]:
     return result
 
 
-def has_credential(pod: Mapping[str, Any], url: str) -> bool:
-    """Tell whether the checkout of a running pod's spec fetches this very URL with a credential."""
-    return any(
+def credential_of(pod: Mapping[str, Any], url: str) -> str | None:
+    """Return the Secret that the checkout of a running pod's spec fetches this very URL with, if any."""
+    fetches = any(
         container["name"] == CONTAINER
         and f"--url={_verbatim(url)}" in (container.get("args") or ())
         and any(mount["name"] == CREDENTIAL_VOLUME for mount in container.get("volumeMounts") or ())
         for container in pod.get("initContainers") or ()
     )
+    named = [volume.get("secret") or {} for volume in pod.get("volumes") or () if volume["name"] == CREDENTIAL_VOLUME]
+    return named[0].get("secretName") if fetches and named else None
 
 
 def _arguments(source: CheckoutSource) -> list[str]:

@@ -64,7 +64,7 @@ class CaBundle(Model):
 
 
 class TokenOutput(Model):
-    """A Secret that always holds a fresh token of the installation."""
+    """A Secret that always holds a fresh token of the installation; `format` says under which keys."""
 
     rules = (
         Rule(
@@ -78,8 +78,11 @@ class TokenOutput(Model):
     """Name of the Secret, which Mooring creates and owns in this namespace; one that exists already is left alone and
     reported. Example: `ci-token`."""
     format: OutputFormat
-    """What the Secret holds: `Token` (the bare token), `BasicAuth` (type kubernetes.io/basic-auth), `Netrc`,
-    `GitCredentials` (a line for git's credential store), `DockerConfigJson` (a pull secret) or `Template`."""
+    """What the Secret holds, and under which key: `Token` (the bare token; `token`), `BasicAuth` (type
+    kubernetes.io/basic-auth; `username` and `password`), `Netrc` (a line for git and curl; `.netrc`), `GitCredentials`
+    (a line for git's credential store; `.git-credentials`), `DockerConfigJson` (a pull secret for GitHub's container
+    registry, type kubernetes.io/dockerconfigjson; `.dockerconfigjson`) or `Template` (the filled template;
+    `content`)."""
     permissions: Permissions | None = None
     """Narrows the token below `spec.permissions`. Default: no narrower. Example: `{contents: read}`."""
     repositories: Annotated[tuple[RepositoryName, ...], Field(min_length=1, max_length=100), SetList()] | None = None

@@ -17,7 +17,7 @@ from mooring.domain.manifests import (
     service,
     token_secret,
 )
-from mooring.domain.manifests.checkout import has_credential
+from mooring.domain.manifests.checkout import credential_of
 from mooring.domain.reasons import Reason
 from mooring.domain.resources import Project
 from mooring.domain.resources.project_status import RevisionStatus
@@ -279,13 +279,13 @@ def test_a_tenant_cannot_speak_in_moorings_own_annotations() -> None:
     assert "annotations" not in manifest["metadata"]
 
 
-def test_a_running_checkout_is_asked_whether_it_has_a_credential_for_a_url() -> None:
+def test_a_running_checkout_is_asked_for_its_credential_for_a_url() -> None:
     url = "https://github.com/acme/$(shop).git"
     given = pod(DeploymentInputs(revision=revision(), source=checkout(url=url, credential_secret="shop-default-token")))
     bare = pod(DeploymentInputs(revision=revision(), source=checkout(url=url)))
 
-    assert has_credential(given, url)
-    assert not has_credential(given, "https://github.com/acme/other.git")
-    assert not has_credential(bare, url)
-    assert not has_credential(pod(DeploymentInputs(revision=revision())), url)
-    assert not has_credential({}, url)
+    assert credential_of(given, url) == "shop-default-token"
+    assert not credential_of(given, "https://github.com/acme/other.git")
+    assert not credential_of(bare, url)
+    assert not credential_of(pod(DeploymentInputs(revision=revision())), url)
+    assert not credential_of({}, url)

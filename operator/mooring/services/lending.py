@@ -1,0 +1,145 @@
+"""What is known of an installation at this moment, and for whom: asked of GitHub once for all who need it.
+
+Held to what it was found for: another spec, another policy, another key of the App or a hint of the gateway's make it
+be asked anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from mooring.domain.errors import Stalled
+from mooring.domain.policy import Binding, Policy
+from mooring.domain.reasons import Reason
+from mooring.domain.resources.github_installation import GitHubInstallation
+from mooring.ports import App, AppFacts, InstallationFacts, Object
+from mooring.services.apps import Apps, Lent
+from mooring.services.platform import Platform
+from mooring.services.store import Key, key_of
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An installation that its namespace may use, as GitHub showed it."""
+
+    installation: GitHubInstallation
+    lent: Lent
+    app_facts: AppFacts
+    facts: InstallationFacts
+    binding: Binding | None
+    read_at: datetime
+
+    @property
+    def key(self) -> Key:
+        """Return the key of the object."""
+        metadata = self.installation.metadata
+        return Key("GitHubInstallation", str(metadata.namespace), metadata.name)
+
+    @property
+    def uid(self) -> str:
+        """Return the uid of the object."""
+        return str(self.installation.metadata.uid)
+
+    @property
+    def app(self) -> App:
+        """Return the App."""
+        return self.lent.app
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """What an answer was found for."""
+
+    uid: str
+    generation: int
+    source: str
+    ca: str | None = field(repr=False)
+    policy: Policy
+    hint: str | None
+
+
+class Lending:
+    """Installations as they are now."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._apps = Apps(platform)
+        self._known: dict[Key, tuple[_Held, Found]] = {}
+        self._under_way: dict[tuple[Key, _Held], asyncio.Task[Found]] = {}
+
+    async def find(self, obj: Object, installation: GitHubInstallation) -> Found:
+        """Return an installation, not older than a sweep. T1 is checked anew at every call, without a request."""
+        key = key_of(obj)
+        lent = await self._apps.of(installation)
+        held = _Held(
+            uid=str(installation.metadata.uid),
+            generation=int(installation.metadata.generation or 0),
+            source=lent.app.source,
+            ca=lent.app.origin.ca,
+            policy=self._platform.policy,
+            hint=_hint(obj),
+        )
+        known = self._known.get(key)
+        if known is not None and known[0] == held and not self.is_old(known[1]):
+            return known[1]
+        task = self._under_way.get((key, held))
+        if task is None:
+            task = asyncio.create_task(self._ask(obj, installation, lent), name=f"ask about {key}")
+            self._under_way[key, held] = task
+            task.add_done_callback(lambda done: self._landed(key, held, done))
+        return await asyncio.shield(task)
+
+    def is_old(self, found: Found) -> bool:
+        """Tell whether it is time to ask again."""
+        return self._platform.clock.now() - found.read_at >= 0.85 * self._platform.sweep_interval
+
+    def last(self, key: Key) -> Found | None:
+        """Return what was last known, however old: what must be undone was made with it."""
+        known = self._known.get(key)
+        return known[1] if known is not None else None
+
+    def forget(self, key: Key) -> None:
+        """Have it asked anew at the next use."""
+        self._known.pop(key, None)
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        tasks = list(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _ask(self, obj: Object, installation: GitHubInstallation, lent: Lent) -> Found:
+        platform, namespace = self._platform, str(installation.metadata.namespace)
+        status: Mapping[str, Any] = obj.get("status") or {}
+        # The operator's own App is proven on the operator's behalf, whoever is the first to use it.
+        payer = namespace if lent.bindings is None else lent.app.owner
+        app_facts = await platform.github.app(lent.app, namespace=payer)
+        facts, binding = await self._apps.find(installation, lent, status)
+        return Found(installation, lent, app_facts, facts, binding, platform.clock.now())
+
+    def _landed(self, key: Key, held: _Held, task: asyncio.Task[Found]) -> None:
+        self._under_way.pop((key, held), None)
+        if not task.cancelled() and task.exception() is None:
+            self._known[key] = (held, task.result())
+
+
+def usable(found: Found) -> Found:
+    """Return what may give tokens; raise Stalled where GitHub has suspended it."""
+    if found.facts.suspended:
+        raise Stalled(
+            Reason.INSTALLATION_SUSPENDED,
+            f"The installation of {found.facts.app_slug} on {found.facts.account_login} is suspended at GitHub: it"
+            " gives no tokens. The owner of the account can resume it in its settings.",
+        )
+    return found
+
+
+def _hint(obj: Object) -> str | None:
+    """Return what tells one hint of the gateway's from the next."""
+    hint = (obj.get("status") or {}).get("hint") or {}
+    return f"{hint.get('delivery')} {hint.get('receivedAt')}" if hint else None

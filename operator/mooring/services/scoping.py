@@ -1,0 +1,98 @@
+"""From the names of repositories to their ids, and back: asked with a token that is given to nobody.
+
+A name is looked up in the list of what the installation covers, so that it can only lead to a repository of the pinned
+account; from then on its id counts (C8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from mooring.domain.errors import Stalled
+from mooring.domain.reasons import Reason
+from mooring.domain.scopes import CLONE_PERMISSIONS, Scope
+from mooring.ports import MintedToken
+from mooring.services.lending import Found
+from mooring.services.minting import Minting, key_for
+from mooring.services.platform import Platform
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """All that an installation covers, and when that was asked."""
+
+    found_at: datetime
+    names: Mapping[int, str]
+
+
+class Scoping:
+    """What installations cover."""
+
+    def __init__(self, platform: Platform, minting: Minting) -> None:
+        self._platform = platform
+        self._minting = minting
+        self._listed: dict[str, _Listed] = {}
+        self._counted: dict[str, tuple[datetime, int]] = {}
+        # Ids by the names under which they were first asked for: another repository under the name is not meant.
+        self._pinned: dict[str, dict[str, int]] = {}
+
+    async def reader(self, found: Found, consumer: str) -> MintedToken:
+        """Return a token to read with on behalf of a namespace. It stays in memory."""
+        reads = CLONE_PERMISSIONS if "contents" in found.facts.permissions else {"metadata": "read"}
+        return await self._minting.get(found, key_for(found, Scope(reads, None), None, consumer))
+
+    async def names(self, found: Found, *, fresh: bool = False) -> Mapping[int, str]:
+        """Return all repositories that an installation covers, as of when it was last read."""
+        listed = self._listed.get(found.uid)
+        if listed is None or fresh or listed.found_at < found.read_at:
+            owner = found.key.namespace
+            token = await self.reader(found, owner)
+            names = await self._platform.github.covered(found.app.origin, token.token, namespace=owner)
+            listed = _Listed(self._platform.clock.now(), names)
+            self._listed[found.uid] = listed
+            self._counted[found.uid] = (found.read_at, len(names))
+        return listed.names
+
+    async def ids(self, found: Found, wanted: Iterable[str] | None) -> frozenset[int] | None:
+        """Return the ids of named repositories (None: all); raise Stalled where one is not covered."""
+        if wanted is None:
+            return None
+        names, pinned = list(wanted), self._pinned.setdefault(found.uid, {})
+        unknown = [name for name in names if name.casefold() not in pinned]
+        if unknown:
+            ids = {full_name.casefold(): number for number, full_name in (await self.names(found)).items()}
+            if missing := [name for name in unknown if name.casefold() not in ids]:
+                raise not_covered(found, missing)
+            pinned.update({name.casefold(): ids[name.casefold()] for name in unknown})
+        return frozenset(pinned[name.casefold()] for name in names)
+
+    async def count(self, found: Found, known: int | None) -> int | None:
+        """Return how many repositories an installation covers; a token is made for it only where that is not known."""
+        counted = self._counted.get(found.uid)
+        if counted is not None and counted[0] >= found.read_at:
+            return counted[1]
+        reads = CLONE_PERMISSIONS if "contents" in found.facts.permissions else {"metadata": "read"}
+        key = key_for(found, Scope(reads, None), None, found.key.namespace)
+        first = counted is None and known is None
+        token = await self.reader(found, found.key.namespace) if first else self._minting.fresh(key, found.app.origin)
+        if token is None:
+            return known
+        count = await self._platform.github.covered_count(found.app.origin, token.token, namespace=found.key.namespace)
+        self._counted[found.uid] = (found.read_at, count)
+        return count
+
+    def forget(self, uid: str) -> None:
+        """Forget an installation object."""
+        for book in (self._listed, self._counted, self._pinned):
+            book.pop(uid, None)
+
+
+def not_covered(found: Found, missing: Iterable[str]) -> Stalled:
+    """A repository that is asked for, and is not (or no longer) among what the installation covers."""
+    return Stalled(
+        Reason.REPOSITORY_NOT_COVERED,
+        f"The installation on {found.facts.account_login} does not cover {', '.join(sorted(missing)[:5])}. Add it to"
+        " the installation at GitHub, or ask for another repository.",
+    )

@@ -1,0 +1,197 @@
+"""Writes and removes the Secrets with installation tokens: outputs and clone credentials alike.
+
+Each write is held to what was observed, counted where it undoes what somebody did, and told in the audit record.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mooring.domain.drift import differences
+from mooring.domain.errors import Stalled, Trouble, Waiting
+from mooring.domain.fingerprints import fingerprint
+from mooring.domain.freshness import LATEST_SHARE, read_annotations, refresh_at
+from mooring.domain.outputs import needs_new_object
+from mooring.domain.reasons import Reason
+from mooring.domain.repairs import Repairs
+from mooring.domain.scopes import Scope, TokenKey, request_digest
+from mooring.ports import AlreadyExists, MintedToken, Object
+from mooring.services.lending import Found
+from mooring.services.minting import seed
+from mooring.services.platform import Platform
+from mooring.services.secrets import write_secret
+from mooring.services.store import Key
+
+Place = tuple[str, str]
+# A Secret of an installation's that is there, and the token in it as far as it can be read.
+TokenIn = Callable[[Object], str | None]
+
+
+@dataclass(slots=True)
+class Tended:
+    """What came of the Secrets of one installation."""
+
+    # How many are as they should be.
+    good: int = 0
+    tokens: set[str] = field(default_factory=set, repr=False)
+    # Tokens that nobody is given any more.
+    dropped: set[str] = field(default_factory=set, repr=False)
+    expires: list[datetime] = field(default_factory=list)
+    # When to look again, by GitHub's clock.
+    due: list[datetime] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+    # Whether a token that was to be replaced by now is still in use.
+    overdue: bool = False
+
+    def note(self, token: MintedToken, key: TokenKey) -> None:
+        """Take note of a token that is in use."""
+        self.good += 1
+        self.tokens.add(token.token)
+        self.expires.append(token.expires_at)
+        self.due.append(refresh_at(token.issued_at, token.expires_at, seed(key)))
+
+    def keep_for_now(self, live: Object, token: str | None, *, overdue: bool) -> None:
+        """Take note of one that stays while a new one cannot be made."""
+        self.overdue = self.overdue or overdue
+        if token is not None:
+            self.tokens.add(token)
+        told = read_annotations(live["metadata"].get("annotations"))
+        if told is not None:
+            self.expires.append(told.expires_at)
+            self.due.append(told.expires_at)
+
+
+class TokenSecrets:
+    """The Secrets, as they were last written."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._platform = platform
+        self._repairs = Repairs()
+        # The tokens that were last written, by place: to end them where a Secret cannot be read any more.
+        self._written: dict[Place, str] = {}
+
+    async def keep(self, found: Found, manifest: Object, live: Object | None, token: MintedToken) -> None:
+        """Make a Secret what it should be; one that is so already costs nothing."""
+        place = _place(manifest)
+        if live is not None and not needs_new_object(live, manifest) and not differences(manifest, live):
+            self._written[place] = token.token
+            return
+        self._hold_back(found.uid, place, token)
+        platform = self._platform
+        try:
+            stored = await self._write(manifest, live)
+        except AlreadyExists:
+            raise foreign(place[1]) from None
+        finally:
+            platform.secrets.changed(*place)
+        if self._written.get(place) == token.token:
+            self._repairs.note((found.uid, place), platform.clock.now())
+        self._written[place] = token.token
+        platform.wrote(stored)
+        self._record("token.copied", found.key, place, fingerprint(found.uid, token.token))
+
+    async def remove(self, key: Key, live: Object, token_in: TokenIn, tended: Tended) -> None:
+        """Delete a Secret of ours; its token is nobody's from now on."""
+        place, metadata = _place(live), live["metadata"]
+        tended.dropped |= {token for token in (token_in(live), self._written.pop(place, None)) if token is not None}
+        await self._delete(live)
+        self._platform.secrets.changed(*place)
+        self._repairs.forget((metadata["uid"], place))
+        self._record("token.copy_removed", key, place, None)
+
+    async def remove_ended(
+        self, key: Key, lives: Iterable[Object], now: datetime, token_in: TokenIn, tended: Tended
+    ) -> None:
+        """While no new token can be had: remove those that have ended, and note when the others do."""
+        for live in lives:
+            told = read_annotations(live["metadata"].get("annotations"))
+            if told is None or told.expires_at <= now:
+                await self.remove(key, live, token_in, tended)
+            else:
+                latest = told.issued_at + (told.expires_at - told.issued_at) * LATEST_SHARE
+                tended.keep_for_now(live, token_in(live), overdue=now >= latest)
+
+    async def _write(self, manifest: Object, live: Object | None) -> Object:
+        if live is not None and needs_new_object(live, manifest):
+            await self._delete(live)
+            live = None
+        if live is None:
+            return await self._platform.cluster.create(manifest)
+        return await write_secret(self._platform.cluster, manifest, live)
+
+    async def _delete(self, live: Object) -> None:
+        metadata = live["metadata"]
+        await self._platform.cluster.delete(
+            "Secret", *_place(live), uid=metadata["uid"], resource_version=metadata["resourceVersion"]
+        )
+
+    def _hold_back(self, uid: str, place: Place, token: MintedToken) -> None:
+        """Leave a Secret alone for a while where somebody keeps changing or removing it."""
+        until = self._repairs.not_before((uid, place), self._platform.clock.now())
+        if self._written.get(place) == token.token and until is not None:
+            raise Waiting(
+                Reason.CONTESTED,
+                f"Somebody keeps changing Secret {place[1]}. Find the other writer; Mooring repairs it again later.",
+                until=until,
+            )
+
+    def _record(self, action: str, key: Key, place: Place, mark: str | None) -> None:
+        self._platform.audit.record(
+            action,
+            kind=key.kind,
+            namespace=key.namespace,
+            name=key.name,
+            consumer=place[0] if place[0] != key.namespace else None,
+            secret=place[1],
+            fingerprint=mark,
+        )
+
+
+def _place(obj: Object) -> Place:
+    return (obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def digest_of(found: Found, scope: Scope) -> str:
+    """Return what the Secret remembers of what was asked for."""
+    return request_digest(
+        api_url=found.app.origin.api_url,
+        app_id=found.app.app_id,
+        installation_id=found.facts.id,
+        account_id=found.facts.account_id,
+        permissions=scope.permissions,
+        repositories=scope.repositories,
+    )
+
+
+def foreign(name: str) -> Stalled:
+    """Something is in the way."""
+    return Stalled(
+        Reason.CONFLICT,
+        f"A Secret {name} exists that Mooring did not make for this object; it is left alone. Delete it, or, where it"
+        " is an output's, name another in spec.outputs.",
+    )
+
+
+# What takes the right away to a token that was given: its copies go, and it ends. Other trouble only keeps a new one
+# from being made.
+_ENDING = frozenset(
+    {
+        Reason.APP_NOT_BOUND,
+        Reason.INSTALLATION_NOT_FOUND,
+        Reason.INSTALLATION_SUSPENDED,
+        Reason.INSTALLATION_DELETED,
+        Reason.ACCOUNT_CHANGED,
+        Reason.INVALID_SPEC,
+        Reason.NOT_ALLOWED,
+        Reason.PERMISSION_MISSING,
+        Reason.REPOSITORY_NOT_COVERED,
+        Reason.SCOPE_REFUSED,
+    }
+)
+
+
+def ends_tokens(trouble: Trouble) -> bool:
+    """Tell whether a trouble means that a token which was given must not be used any more."""
+    return trouble.reason in _ENDING

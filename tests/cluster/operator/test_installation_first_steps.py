@@ -1,0 +1,49 @@
+"""A GitHubInstallation and a Project that uses it: what a newcomer does, from the first apply to the end."""
+
+from __future__ import annotations
+
+from tests.cluster.harness import Hub, People, condition
+from tests.cluster.operator.apps import data_of, install, make_app, mints, put_app, reaches
+
+
+def test_an_output_and_a_private_repository(people: People, hub: Hub) -> None:
+    app = make_app(hub)
+    number = install(hub, app)
+    put_app(people, app)
+    since = hub.mark()
+    output = {"secretName": "ci", "format": "Token", "repositories": ["acme/shop"], "permissions": {"contents": "read"}}
+    people.apply(
+        "GitHubInstallation", "acme", {"account": "acme", "appSecretRef": {"name": "app"}, "outputs": [output]}
+    )
+    found = people.settled("acme", kind="GitHubInstallation")
+    assert condition(found, "Ready")["status"] == "True", found["status"]
+    assert found["status"]["installationId"] == number
+    token = data_of(people.get("Secret", "ci"))["token"]
+    assert reaches(hub, token) == ["acme/shop"]
+
+    people.apply(
+        "Project",
+        "shop",
+        {
+            "source": {"github": {"repository": "acme/shop"}},
+            "installationRef": {"name": "acme"},
+            "workload": {"image": "nginx"},
+        },
+    )
+    project = people.settled("shop")
+    assert condition(project, "Ready")["status"] == "True", project["status"]
+    deployment = people.get("Deployment", "shop-default")
+    assert deployment is not None
+    volumes = {volume["name"]: volume for volume in deployment["spec"]["template"]["spec"]["volumes"]}
+    secret = volumes["mooring-checkout-credential"]["secret"]["secretName"]
+    assert secret.startswith("mooring-clone-")
+    assert data_of(people.get("Secret", secret))["token"].startswith("ghs_")
+    # The token that only reads, the output's, and the clone credential.
+    assert len(mints(hub, since, number)) == 3
+    assert people.rollouts("shop") == 1
+
+    people.delete("GitHubInstallation", "acme")
+    people.until("GitHubInstallation", "acme", lambda obj: obj is None)
+    assert people.get("Secret", "ci") is None
+    assert people.get("Secret", secret) is None
+    assert reaches(hub, token) == 401
