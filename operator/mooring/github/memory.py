@@ -29,7 +29,7 @@ class Fingerprints:
         """Return a credential's name; no credential has a name too."""
         if token is None:
             return "anonymous"
-        return hashlib.blake2b(token.encode(), key=self._key, digest_size=16).hexdigest()
+        return hashlib.blake2b(token.encode("utf-8", "surrogatepass"), key=self._key, digest_size=16).hexdigest()
 
 
 class Memory(Generic[T]):

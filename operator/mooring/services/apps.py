@@ -42,7 +42,7 @@ class Apps:
         name = spec.app_secret_ref.name
         secret = await self._platform.secrets.get(namespace, name)
         found = app_in(secret, name)
-        origin = await self._origin(installation)
+        origin = await self.origin(installation)
         return Lent(App(origin, found.app_id, found.private_key, app_source(secret or {}), namespace), None)
 
     async def _operators_app(self, namespace: str) -> Lent:
@@ -67,7 +67,8 @@ class Apps:
             raise _not_bound()
         return Lent(app, bindings)
 
-    async def _origin(self, installation: GitHubInstallation) -> Origin:
+    async def origin(self, installation: GitHubInstallation) -> Origin:
+        """Return where an installation answers, with the certificates that are trusted there."""
         origin = self._platform.origin(installation.spec.api_url)
         bundle = installation.spec.ca_bundle
         if bundle is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from mooring.domain import names
 from mooring.domain.clones import ProjectOwner, assign, clone_manifest, is_ours
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.fingerprints import fingerprint
-from mooring.domain.freshness import Freshness, Remembered, read_annotations, state, token_annotations
+from mooring.domain.freshness import Freshness, Remembered, state, token_annotations
 from mooring.domain.projects import token_of
 from mooring.domain.scopes import (
     CLONE_PERMISSIONS,
@@ -34,7 +34,7 @@ from mooring.services.minting import Minting, key_for, seed
 from mooring.services.platform import Platform
 from mooring.services.scoping import Scoping
 from mooring.services.store import Key, key_of
-from mooring.services.token_secrets import Place, Tended, TokenSecrets, digest_of
+from mooring.services.token_secrets import Place, Tended, TokenSecrets, digest_of, is_dead
 
 _SCOPE = Scope(CLONE_PERMISSIONS, None)
 
@@ -46,6 +46,8 @@ class _Kept:
     live: Object = field(repr=False)
     told: Remembered | None = None
     token: str | None = field(default=None, repr=False)
+    # Somebody ended its token. That is no reason to be without one.
+    dead: bool = False
 
     @property
     def ids(self) -> frozenset[int]:
@@ -81,8 +83,10 @@ class _Space:
 class Clones:
     """Clone Secrets of all installations."""
 
-    def __init__(self, platform: Platform, minting: Minting, scoping: Scoping) -> None:
+    def __init__(self, platform: Platform, minting: Minting, scoping: Scoping, changed: Callable[[Key], None]) -> None:
+        """Take what to call where a Project's wish made a difference: the installation has to renew what there is."""
         self._platform = platform
+        self._changed = changed
         self._minting = minting
         self._scoping = scoping
         self._secrets = TokenSecrets(platform)
@@ -101,7 +105,8 @@ class Clones:
             if name is None:
                 tended = Tended()
                 await self._tend_space(found, project.namespace, space, tended)
-                self._minting.doom(found.key, found.app.origin, tended.dropped)
+                self._minting.doom(found.key, found.app.origin, tended.dropped - tended.tokens)
+                self._changed(found.key)
                 if tended.troubles:
                     raise tended.troubles[0]
                 name = self._covering(found, space, repository_id)
@@ -224,7 +229,7 @@ class Clones:
         """What is there goes on being used while a new one cannot be made."""
         if secret is not None and secret.told is not None:
             space.numbers[number] = (secret.ids, secret.told.expires_at)
-            tended.keep_for_now(secret.live, secret.token, overdue=True)
+            tended.keep_for_now(secret.told, secret.token, overdue=True)
 
     def _users(self, key: Key, namespace: str, space: _Space) -> dict[Key, tuple[int, str, ProjectOwner]]:
         """Return the Projects of a namespace that use an installation: id and name of what they fetch, who they are.
@@ -268,7 +273,16 @@ class Clones:
         for secret in kept.values():
             if secret.token is None or secret.told is None or secret.told.expires_at <= now:
                 continue
-            reached = await self._platform.github.covered(found.app.origin, secret.token, namespace=found.key.namespace)
+            try:
+                reached = await self._platform.github.covered(
+                    found.app.origin, secret.token, namespace=found.key.namespace
+                )
+            except Stalled as trouble:
+                if not is_dead(trouble):
+                    raise
+                secret.dead = True
+                self._minting.forget(secret.token)
+                continue
             lost |= secret.ids - reached.keys()
         space.compared = found.read_at
         space.proven = {number: name for number, name in space.proven.items() if number not in lost}
@@ -290,8 +304,8 @@ class Clones:
     async def _read(self, found: Found, namespace: str) -> dict[int, _Kept]:
         kept: dict[int, _Kept] = {}
         for place, live in await self._ours(found.uid, namespace):
-            told = read_annotations(live["metadata"].get("annotations"))
             token = token_of(live)
+            told = self._secrets.told_of(live, token)
             if told is not None and token is not None and fingerprint(found.uid, token) != told.fingerprint:
                 told = token = None
             kept[int(place[1].rsplit("-", 1)[1])] = _Kept(live, told, token)
@@ -300,7 +314,7 @@ class Clones:
     def _fits(self, found: Found, namespace: str, secret: _Kept) -> bool:
         """Tell whether a Secret holds a fresh token of what is asked for now."""
         told = secret.told
-        if told is None or secret.token is None or told.digest != digest_of(found, _SCOPE):
+        if told is None or secret.token is None or secret.dead or told.digest != digest_of(found, _SCOPE):
             return False
         key = key_for(found, _SCOPE, told.repository_ids, namespace)
         now = self._platform.github.time_at(found.app.origin)

@@ -6,7 +6,9 @@ order of events matters.
 
 from __future__ import annotations
 
+import asyncio
 import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -85,7 +87,9 @@ class Installations:
         self._minting = Minting(platform)
         self._scoping = Scoping(platform, self._minting)
         self._outputs = Outputs(platform, self._minting, self._scoping)
-        self._clones = Clones(platform, self._minting, self._scoping)
+        self._clones = Clones(platform, self._minting, self._scoping, lambda key: ask(key, 0.0))
+        # A thousand Projects that ask at once add one finalizer.
+        self._holding: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         # What Projects were last told, so that they are asked again only when it differs.
         self._told: dict[Key, tuple[object, ...]] = {}
 
@@ -144,18 +148,19 @@ class Installations:
 
     async def _hold(self, key: Key) -> None:
         """Keep an object from going before its tokens are ended. Nothing is made for one that goes already."""
-        obj = self._platform.store.get(key)
-        if obj is None or obj["metadata"].get("deletionTimestamp"):
-            raise not_found(shown_to(key.namespace, key.namespace, key.name))
-        if names.TOKENS_FINALIZER in (obj["metadata"].get("finalizers") or ()):
-            return
-        try:
-            stored = await self._platform.cluster.keep_finalizer(obj, names.TOKENS_FINALIZER, wanted=True)
-        except Changed:
-            await statuses.refresh(self._platform, obj)
-            raise
-        if stored is not None:
-            self._platform.store.put(stored)
+        async with self._holding[key]:
+            obj = self._platform.store.get(key)
+            if obj is None or obj["metadata"].get("deletionTimestamp"):
+                raise not_found(shown_to(key.namespace, key.namespace, key.name))
+            if names.TOKENS_FINALIZER in (obj["metadata"].get("finalizers") or ()):
+                return
+            try:
+                stored = await self._platform.cluster.keep_finalizer(obj, names.TOKENS_FINALIZER, wanted=True)
+            except Changed:
+                await statuses.refresh(self._platform, obj)
+                raise
+            if stored is not None:
+                self._platform.store.put(stored)
 
     def _seen(self, key: Key) -> tuple[Object | None, GitHubInstallation | None]:
         """Return an object that is there to stay, and what it says."""
@@ -203,6 +208,9 @@ class Installations:
             return None
         run = Run(obj, installation)
         try:
+            if installation.spec.suspend:
+                # First, and whatever GitHub says.
+                await self._withdraw(run)
             run.found = await self._lending.find(obj, installation)
             await self._keep_tokens(run)
         except Trouble as trouble:
@@ -222,7 +230,6 @@ class Installations:
         found, tended = run.found, run.tended
         assert found is not None  # noqa: S101 - the caller looked
         if run.installation.spec.suspend:
-            await self._withdraw(run)
             return
         usable(found)
         await self._hold(found.key)
@@ -238,7 +245,7 @@ class Installations:
         if run.trouble is not None and ends_tokens(run.trouble):
             await self._withdraw(run)
             return
-        now = self._time(run)
+        now = self._time(await self._origin(run))
         await self._outputs.drop_ended(run.installation, now, run.tended)
         await self._clones.drop_ended(run.key, run.uid, now, run.tended)
 
@@ -247,27 +254,23 @@ class Installations:
         await self._clones.withdraw(run.key, run.uid, run.tended)
         run.tended.dropped |= {made.token for made in self._minting.of(run.uid)}
 
-    def _origin(self, run: Run) -> Origin | None:
+    async def _origin(self, run: Run) -> Origin | None:
         """Return where the tokens of an installation are good; None where nothing may be sent there any more."""
         last = run.found or self._lending.last(run.key)
-        if last is not None:
-            return last.app.origin
         try:
-            return self._platform.origin(run.installation.spec.api_url)
+            return last.app.origin if last is not None else await self._lending.origin(run.installation)
         except Trouble:
             return None
 
-    def _time(self, run: Run) -> datetime:
-        origin = self._origin(run)
+    def _time(self, origin: Origin | None) -> datetime:
         return self._platform.github.time_at(origin) if origin is not None else self._platform.clock.now()
 
     async def _conclude(self, key: Key, run: Run) -> Again | None:
         """End what nobody has any more, tell what came of it, and say when to look again."""
-        tended, origin = run.tended, self._origin(run)
-        if origin is not None:
-            self._minting.doom(key, origin, tended.dropped - tended.tokens)
+        tended, origin = run.tended, await self._origin(run)
+        self._minting.doom(key, origin, tended.dropped - tended.tokens)
         left = await self._minting.settle(key, run.uid)
-        trouble, there = run.worst(), self._time(run)
+        trouble, there = run.worst(), self._time(origin)
         observed = rules.InstallationObservation(
             installation=run.installation,
             generation=int(run.obj["metadata"].get("generation", 0)),
@@ -329,17 +332,16 @@ class Installations:
             self._forget(key, obj["metadata"]["uid"])
             return None
         run = Run(obj, _readable(obj))
-        origin, since = self._origin(run), _deletion(obj)
+        origin, since = await self._origin(run), _deletion(obj)
         # Ended before the copies go: a process that dies in between finds them again.
         held = await self._outputs.tokens(run.installation) | await self._clones.tokens(run.uid)
         held |= {made.token for made in self._minting.of(run.uid)}
-        if origin is not None:
-            self._minting.doom(key, origin, held, since=since)
+        self._minting.doom(key, origin, held, since=since)
         left = await self._minting.settle(key, run.uid)
         await self._withdraw(run)
-        if origin is not None:
-            self._minting.doom(key, origin, run.tended.dropped - held, since=since)
-            left = await self._minting.settle(key, run.uid) if run.tended.dropped - held else left
+        if more := run.tended.dropped - held:
+            self._minting.doom(key, origin, more, since=since)
+            left = await self._minting.settle(key, run.uid)
         if left is not None:
             return Again(self._platform.clock.now() + REVOKE_AGAIN)
         stored = await self._platform.cluster.keep_finalizer(obj, names.TOKENS_FINALIZER, wanted=False)
@@ -351,6 +353,7 @@ class Installations:
     def _forget(self, key: Key, uid: str) -> None:
         self._minting.forget_all(uid)
         self._scoping.forget(uid)
+        self._holding.pop(key, None)
         self.gone(key)
 
 

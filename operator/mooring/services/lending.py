@@ -16,7 +16,7 @@ from mooring.domain.errors import Stalled
 from mooring.domain.policy import Binding, Policy
 from mooring.domain.reasons import Reason
 from mooring.domain.resources.github_installation import GitHubInstallation
-from mooring.ports import App, AppFacts, InstallationFacts, Object
+from mooring.ports import App, AppFacts, InstallationFacts, Object, Origin
 from mooring.services.apps import Apps, Lent
 from mooring.services.platform import Platform
 from mooring.services.store import Key, key_of
@@ -32,6 +32,8 @@ class Found:
     facts: InstallationFacts
     binding: Binding | None
     read_at: datetime
+    # What the gateway said last when this was asked.
+    hint: str | None = None
 
     @property
     def key(self) -> Key:
@@ -93,6 +95,10 @@ class Lending:
             task.add_done_callback(lambda done: self._landed(key, held, done))
         return await asyncio.shield(task)
 
+    async def origin(self, installation: GitHubInstallation) -> Origin:
+        """Return where an installation answers, and what is trusted there."""
+        return await self._apps.origin(installation)
+
     def is_old(self, found: Found) -> bool:
         """Tell whether it is time to ask again."""
         return self._platform.clock.now() - found.read_at >= 0.85 * self._platform.sweep_interval
@@ -116,11 +122,9 @@ class Lending:
     async def _ask(self, obj: Object, installation: GitHubInstallation, lent: Lent) -> Found:
         platform, namespace = self._platform, str(installation.metadata.namespace)
         status: Mapping[str, Any] = obj.get("status") or {}
-        # The operator's own App is proven on the operator's behalf, whoever is the first to use it.
-        payer = namespace if lent.bindings is None else lent.app.owner
-        app_facts = await platform.github.app(lent.app, namespace=payer)
+        app_facts = await platform.github.app(lent.app, namespace=namespace)
         facts, binding = await self._apps.find(installation, lent, status)
-        return Found(installation, lent, app_facts, facts, binding, platform.clock.now())
+        return Found(installation, lent, app_facts, facts, binding, platform.clock.now(), _hint(obj))
 
     def _landed(self, key: Key, held: _Held, task: asyncio.Task[Found]) -> None:
         self._under_way.pop((key, held), None)

@@ -56,7 +56,8 @@ def seed(key: TokenKey) -> str:
 class Doomed:
     """A token that is to end."""
 
-    origin: Origin
+    # None: nothing may be sent to where it is good.
+    origin: Origin | None
     token: str = field(repr=False)
     namespace: str
     since: datetime
@@ -101,9 +102,10 @@ class Minting:
         if known is None or known.expires_at < token.expires_at:
             self._keep(key, token)
 
-    def forget(self, key: TokenKey) -> None:
+    def forget(self, token: str) -> None:
         """Drop a token that turned out useless."""
-        self._kept.pop(key, None)
+        for key in [key for key, made in self._kept.items() if made.token == token]:
+            del self._kept[key]
 
     def of(self, uid: str) -> list[MintedToken]:
         """Return the tokens that are kept of one installation object."""
@@ -155,11 +157,11 @@ class Minting:
 
     # Ending them
 
-    def doom(self, owner: Key, origin: Origin, tokens: Iterable[str], *, since: datetime | None = None) -> None:
+    def doom(self, owner: Key, origin: Origin | None, tokens: Iterable[str], *, since: datetime | None = None) -> None:
         """Note tokens that have to end: nobody is given them from now on."""
         ended = set(tokens)
-        for kept in [kept for kept, made in self._kept.items() if made.token in ended]:
-            del self._kept[kept]
+        for token in ended:
+            self.forget(token)
         began = since or self._platform.clock.now()
         for token in ended:
             self._doomed[owner].setdefault(token, Doomed(origin, token, owner.namespace, began))
@@ -182,6 +184,8 @@ class Minting:
         platform = self._platform
         trouble: Trouble | None = None
         try:
+            if doomed.origin is None:
+                raise _unreachable()
             async with asyncio.timeout(FIRST_ROUND):
                 await platform.github.revoke(doomed.origin, doomed.token, namespace=doomed.namespace)
         except TimeoutError:
@@ -201,6 +205,10 @@ class Minting:
             reason=trouble.reason.value if trouble is not None else None,
         )
         return None
+
+
+def _unreachable() -> Stalled:
+    return Stalled(Reason.HOST_NOT_ALLOWED, "The administrator has not allowed the host: nothing is sent there.")
 
 
 def _slow() -> Transient:

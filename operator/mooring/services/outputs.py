@@ -12,7 +12,7 @@ from datetime import datetime
 
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.fingerprints import fingerprint
-from mooring.domain.freshness import Freshness, read_annotations, state, token_annotations
+from mooring.domain.freshness import Freshness, state, token_annotations
 from mooring.domain.names import label_value
 from mooring.domain.origins import host_of
 from mooring.domain.outputs import check_output, output_secret, registry_of, token_in_output
@@ -25,7 +25,7 @@ from mooring.services.minting import Minting, key_for, seed
 from mooring.services.platform import Platform
 from mooring.services.scoping import Scoping, not_covered
 from mooring.services.store import Key
-from mooring.services.token_secrets import Tended, TokenSecrets, digest_of, ends_tokens, foreign
+from mooring.services.token_secrets import Tended, TokenSecrets, digest_of, ends_tokens, foreign, is_dead
 
 _READABLE = (
     OutputFormat.TOKEN,
@@ -81,16 +81,17 @@ class Outputs:
             return
         try:
             token, key = await self._token(found, output, live)
-            before = token_in_output(output, live) if live is not None else None
+            before = self._before(found, output, live)
             await self._secrets.keep(found, self._manifest(found, output, token), live, token)
         except Trouble as trouble:
             tended.troubles.append(trouble)
             if live is not None and isinstance(trouble, Stalled) and ends_tokens(trouble):
                 await self._secrets.remove(found.key, live, _any_token, tended)
             elif live is not None:
-                tended.keep_for_now(live, _any_token(live), overdue=True)
+                token_now = _any_token(live)
+                tended.keep_for_now(self._secrets.told_of(live, token_now), token_now, overdue=True)
             return
-        if before is not None and before != token.token and self._has_changed(live, found, output):
+        if before is not None and before != token.token:
             tended.dropped.add(before)
         tended.note(token, key)
 
@@ -101,9 +102,16 @@ class Outputs:
         held = self._held(found, output, scope, live)
         if held is not None:
             token, key = held
-            await self._compare(found, output, scope, token)
-            self._minting.adopt(key, token)
-            return token, key
+            try:
+                await self._compare(found, output, scope, token)
+            except Stalled as trouble:
+                if not is_dead(trouble):
+                    raise
+                # Somebody ended it. That is no reason to be without one.
+                self._minting.forget(token.token)
+            else:
+                self._minting.adopt(key, token)
+                return token, key
         key = key_for(found, scope, await self._scoping.ids(found, scope.repositories), found.key.namespace)
         return await self._minting.get(found, key), key
 
@@ -113,8 +121,8 @@ class Outputs:
         """Read back what a Secret of ours holds; None where it is not what is asked for now, or not fresh."""
         if live is None:
             return None
-        told = read_annotations(live["metadata"].get("annotations"))
         value = token_in_output(output, live)
+        told = self._secrets.told_of(live, value)
         if told is None or value is None or told.digest != digest_of(found, scope):
             return None
         if fingerprint(found.uid, value) != told.fingerprint:
@@ -152,12 +160,12 @@ class Outputs:
             ),
         )
 
-    @staticmethod
-    def _has_changed(live: Object | None, found: Found, output: TokenOutput) -> bool:
-        """Tell whether something else is asked for now: the token from before may do what the new one may not."""
-        told = read_annotations(live["metadata"].get("annotations")) if live is not None else None
+    def _before(self, found: Found, output: TokenOutput, live: Object | None) -> str | None:
+        """Return the token from before where something else is asked for now: it may do what the new one may not."""
         scope = output_scope(found.installation.spec, output, found.binding, found.facts)
-        return told is not None and told.digest != digest_of(found, scope)
+        read = _any_token(live) if live is not None else None
+        token, told = self._secrets.before((found.key.namespace, output.secret_name), live, read)
+        return token if told is not None and told.digest != digest_of(found, scope) else None
 
     # Removing
 

@@ -34,7 +34,8 @@ class Scoping:
         self._platform = platform
         self._minting = minting
         self._listed: dict[str, _Listed] = {}
-        self._counted: dict[str, tuple[datetime, int]] = {}
+        # How many there were, as of when the installation was read, and after which hint.
+        self._counted: dict[str, tuple[datetime, int, str | None]] = {}
         # Ids by the names under which they were first asked for: another repository under the name is not meant.
         self._pinned: dict[str, dict[str, int]] = {}
 
@@ -52,7 +53,7 @@ class Scoping:
             names = await self._platform.github.covered(found.app.origin, token.token, namespace=owner)
             listed = _Listed(self._platform.clock.now(), names)
             self._listed[found.uid] = listed
-            self._counted[found.uid] = (found.read_at, len(names))
+            self._counted[found.uid] = (found.read_at, len(names), found.hint)
         return listed.names
 
     async def ids(self, found: Found, wanted: Iterable[str] | None) -> frozenset[int] | None:
@@ -75,12 +76,12 @@ class Scoping:
             return counted[1]
         reads = CLONE_PERMISSIONS if "contents" in found.facts.permissions else {"metadata": "read"}
         key = key_for(found, Scope(reads, None), None, found.key.namespace)
-        first = counted is None and known is None
-        token = await self.reader(found, found.key.namespace) if first else self._minting.fresh(key, found.app.origin)
+        anew = known is None if counted is None else counted[2] != found.hint
+        token = await self.reader(found, found.key.namespace) if anew else self._minting.fresh(key, found.app.origin)
         if token is None:
             return known
         count = await self._platform.github.covered_count(found.app.origin, token.token, namespace=found.key.namespace)
-        self._counted[found.uid] = (found.read_at, count)
+        self._counted[found.uid] = (found.read_at, count, found.hint)
         return count
 
     def forget(self, uid: str) -> None:

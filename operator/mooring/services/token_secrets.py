@@ -12,7 +12,7 @@ from datetime import datetime
 from mooring.domain.drift import differences
 from mooring.domain.errors import Stalled, Trouble, Waiting
 from mooring.domain.fingerprints import fingerprint
-from mooring.domain.freshness import LATEST_SHARE, read_annotations, refresh_at
+from mooring.domain.freshness import LATEST_SHARE, Remembered, read_annotations, refresh_at
 from mooring.domain.outputs import needs_new_object
 from mooring.domain.reasons import Reason
 from mooring.domain.repairs import Repairs
@@ -52,12 +52,11 @@ class Tended:
         self.expires.append(token.expires_at)
         self.due.append(refresh_at(token.issued_at, token.expires_at, seed(key)))
 
-    def keep_for_now(self, live: Object, token: str | None, *, overdue: bool) -> None:
+    def keep_for_now(self, told: Remembered | None, token: str | None, *, overdue: bool) -> None:
         """Take note of one that stays while a new one cannot be made."""
         self.overdue = self.overdue or overdue
         if token is not None:
             self.tokens.add(token)
-        told = read_annotations(live["metadata"].get("annotations"))
         if told is not None:
             self.expires.append(told.expires_at)
             self.due.append(told.expires_at)
@@ -69,16 +68,31 @@ class TokenSecrets:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._repairs = Repairs()
-        # The tokens that were last written, by place: to end them where a Secret cannot be read any more.
-        self._written: dict[Place, str] = {}
+        # The tokens that were last written and what was said of them, by place: to end them where a Secret cannot be
+        # read any more, and because what we know ourselves counts before what stands there by now.
+        self._written: dict[Place, tuple[str, Remembered | None]] = {}
+
+    def told_of(self, live: Object, token: str | None) -> Remembered | None:
+        """Return what is known of the token in a Secret. What was written there counts, whoever edits it later."""
+        written = self._written.get(_place(live))
+        if written is not None and written[0] == token:
+            return written[1]
+        return read_annotations(live["metadata"].get("annotations"))
+
+    def before(self, place: Place, live: Object | None, token: str | None) -> tuple[str | None, Remembered | None]:
+        """Return the token that was last written to a place, else that is read there, and what is known of it."""
+        written = self._written.get(place)
+        if written is not None or live is None:
+            return written or (None, None)
+        return token, self.told_of(live, token)
 
     async def keep(self, found: Found, manifest: Object, live: Object | None, token: MintedToken) -> None:
         """Make a Secret what it should be; one that is so already costs nothing."""
         place = _place(manifest)
         if live is not None and not needs_new_object(live, manifest) and not differences(manifest, live):
-            self._written[place] = token.token
+            self._note(manifest, token)
             return
-        self._hold_back(found.uid, place, token)
+        self._hold_back(place, token)
         platform = self._platform
         try:
             stored = await self._write(manifest, live)
@@ -86,19 +100,20 @@ class TokenSecrets:
             raise foreign(place[1]) from None
         finally:
             platform.secrets.changed(*place)
-        if self._written.get(place) == token.token:
-            self._repairs.note((found.uid, place), platform.clock.now())
-        self._written[place] = token.token
+        if self._holds(place, token):
+            self._repairs.note(place, platform.clock.now())
+        self._note(manifest, token)
         platform.wrote(stored)
         self._record("token.copied", found.key, place, fingerprint(found.uid, token.token))
 
     async def remove(self, key: Key, live: Object, token_in: TokenIn, tended: Tended) -> None:
         """Delete a Secret of ours; its token is nobody's from now on."""
-        place, metadata = _place(live), live["metadata"]
-        tended.dropped |= {token for token in (token_in(live), self._written.pop(place, None)) if token is not None}
+        place = _place(live)
+        written, _ = self._written.pop(place, (None, None))
+        tended.dropped |= {token for token in (token_in(live), written) if token is not None}
         await self._delete(live)
         self._platform.secrets.changed(*place)
-        self._repairs.forget((metadata["uid"], place))
+        self._repairs.forget(place)
         self._record("token.copy_removed", key, place, None)
 
     async def remove_ended(
@@ -106,12 +121,13 @@ class TokenSecrets:
     ) -> None:
         """While no new token can be had: remove those that have ended, and note when the others do."""
         for live in lives:
-            told = read_annotations(live["metadata"].get("annotations"))
+            token = token_in(live)
+            told = self.told_of(live, token)
             if told is None or told.expires_at <= now:
                 await self.remove(key, live, token_in, tended)
             else:
                 latest = told.issued_at + (told.expires_at - told.issued_at) * LATEST_SHARE
-                tended.keep_for_now(live, token_in(live), overdue=now >= latest)
+                tended.keep_for_now(told, token, overdue=now >= latest)
 
     async def _write(self, manifest: Object, live: Object | None) -> Object:
         if live is not None and needs_new_object(live, manifest):
@@ -127,10 +143,17 @@ class TokenSecrets:
             "Secret", *_place(live), uid=metadata["uid"], resource_version=metadata["resourceVersion"]
         )
 
-    def _hold_back(self, uid: str, place: Place, token: MintedToken) -> None:
+    def _note(self, manifest: Object, token: MintedToken) -> None:
+        self._written[_place(manifest)] = token.token, read_annotations(manifest["metadata"]["annotations"])
+
+    def _holds(self, place: Place, token: MintedToken) -> bool:
+        written = self._written.get(place)
+        return written is not None and written[0] == token.token
+
+    def _hold_back(self, place: Place, token: MintedToken) -> None:
         """Leave a Secret alone for a while where somebody keeps changing or removing it."""
-        until = self._repairs.not_before((uid, place), self._platform.clock.now())
-        if self._written.get(place) == token.token and until is not None:
+        until = self._repairs.not_before(place, self._platform.clock.now())
+        if self._holds(place, token) and until is not None:
             raise Waiting(
                 Reason.CONTESTED,
                 f"Somebody keeps changing Secret {place[1]}. Find the other writer; Mooring repairs it again later.",
@@ -190,6 +213,11 @@ _ENDING = frozenset(
         Reason.SCOPE_REFUSED,
     }
 )
+
+
+def is_dead(trouble: Trouble) -> bool:
+    """Tell whether a trouble says no more than that GitHub does not take a token any more."""
+    return trouble.reason in {Reason.TOKEN_INVALID, Reason.TOKEN_EXPIRED}
 
 
 def ends_tokens(trouble: Trouble) -> bool:

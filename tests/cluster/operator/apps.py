@@ -17,6 +17,15 @@ _numbers = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """An organisation at the lab's GitHub, which alice administers, and its private repositories by name."""
+
+    login: str
+    id: int
+    repositories: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class LabApp:
     """An App at the lab's GitHub."""
 
@@ -27,6 +36,19 @@ class LabApp:
     def data(self, **more: str) -> dict[str, str]:
         """Return what its Secret holds."""
         return {"appId": str(self.app_id), "privateKey": self.private_key, **more}
+
+
+def make_account(hub: Hub, *repositories: str) -> Account:
+    """Make an organisation of its own, which a test may rename, delete, or take repositories from."""
+    login = f"company-{next(_numbers)}"
+    made = hub.seed(
+        organizations=[{"login": login, "members": {"alice": "admin"}}],
+        repositories=[
+            {"owner": login, "name": name, "private": True, "files": {"a.txt": name}} for name in repositories
+        ],
+    )
+    ids = {name.partition("/")[2]: int(one["id"]) for name, one in made["repositories"].items()}
+    return Account(login, int(made["organizations"][login]["id"]), ids)
 
 
 def make_app(hub: Hub, owner: str = "alice", **more: Any) -> LabApp:
@@ -72,6 +94,67 @@ def data_of(secret: Object | None) -> dict[str, str]:
     """Return what a Secret holds, as text."""
     assert secret is not None, "the Secret is not there"
     return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+
+
+def refer(
+    people: People, name: str, repository: str, installation: str = "it", namespace: str | None = None, **more: Any
+) -> None:
+    """Apply a Project that clones with an installation."""
+    ref = {"name": installation, **({"namespace": namespace} if namespace else {})}
+    spec = {"source": {"github": {"repository": repository}}, "installationRef": ref, "workload": {"image": "nginx"}}
+    people.apply("Project", name, {**spec, **more})
+
+
+def hint(people: People, name: str, event: str = "installation") -> None:
+    """Say that GitHub sent something about an installation, as the gateway does."""
+    told = {"event": event, "delivery": f"delivery-{next(_numbers)}", "receivedAt": "2030-01-02T03:04:05Z"}
+    people.patch("GitHubInstallation", name, {"status": {"hint": told}}, subresource="status")
+
+
+def output(name: str, form: str = "Token", **more: Any) -> dict[str, Any]:
+    """Return what is written into spec.outputs."""
+    return {"secretName": name, "format": form, **more}
+
+
+def asked_about(hub: Hub, since: int, *needles: str) -> list[str]:
+    """Return the requests after a mark whose path names one of something: an installation's id, an account."""
+    return [
+        f"{entry['method']} {entry['path']} {entry['credential']} {entry['status']}"
+        for entry in hub.journal(since)
+        if any(needle in entry["path"] for needle in needles)
+    ]
+
+
+def signed_by(hub: Hub, since: int, app: LabApp) -> list[str]:
+    """Return the requests after a mark that came with the JWT of an App."""
+    return [
+        f"{entry['method']} {entry['path']} {entry['status']}"
+        for entry in hub.journal(since)
+        if entry["credential"] == f"app-{app.app_id}"
+    ]
+
+
+def clone_secret(people: People, project: str) -> str | None:
+    """Return the Secret that the pods of a Project fetch its source with."""
+    deployment = people.get("Deployment", f"{project}-default")
+    volumes = deployment["spec"]["template"]["spec"].get("volumes") or [] if deployment is not None else []
+    names = (one["secret"]["secretName"] for one in volumes if one["name"] == "mooring-checkout-credential")
+    return next(names, None)
+
+
+def clone_secrets(people: People) -> list[str]:
+    """Return all clone credentials of a namespace."""
+    names = (secret["metadata"]["name"] for secret in people.list("Secret"))
+    return sorted(name for name in names if name.startswith("mooring-clone-"))
+
+
+def end(hub: Hub, token: str) -> None:
+    """End a token, as whoever holds it may."""
+    with httpx.Client(verify=ssl.create_default_context(cafile=hub.ca_file), trust_env=False) as client:
+        answer = client.delete(
+            f"{hub.api_url}/installation/token", headers={"Authorization": f"Bearer {token}"}, timeout=10
+        )
+    assert answer.status_code == 204, answer.text
 
 
 def reaches(hub: Hub, token: str) -> list[str] | int:

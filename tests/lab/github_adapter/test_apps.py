@@ -394,7 +394,8 @@ async def test_no_key_and_no_jwt_comes_out(
     statuses = iter([401, 403, 404, 422, 500, 301])
 
     async def echo(request: web.Request) -> web.StreamResponse:
-        said = {"message": f"bad {request.headers['Authorization']}"}
+        sent = request.headers["Authorization"]
+        said = {"message": f"bad {sent[:200]} and {sent}"}
         return web.json_response(said, status=next(statuses, 500), headers={"Location": "https://evil.example/"})
 
     rogue.answer = echo
