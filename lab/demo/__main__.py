@@ -22,8 +22,11 @@ def run(folder: Path, *, once: bool) -> None:
         stage = Stage(lab, folder)
         story.kinds(stage)
         story.operator(stage)
+        app = story.people(stage)
         story.samples(stage)
         story.rotation(stage)
+        story.installation(stage, app)
+        story.replacement(stage)
         story.outlook(stage, once=once)
         finished = True
     finally:

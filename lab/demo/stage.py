@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +98,25 @@ class Stage:
         with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:  # noqa: S310 - the same
             return json.loads(answer.read())
 
-    def secret(self, namespace: str, name: str, token: str, *, verb: str = "apply") -> None:
+    def secret(self, namespace: str, name: str, values: Mapping[str, str], *, shown: str) -> None:
         """Write a Secret without showing what is in it."""
-        print(f"\n$ kubectl {verb} -n {namespace} -f -   # Secret {name}, github-token: ghp_…", flush=True)
+        print(f"\n$ kubectl apply -n {namespace} -f -   # Secret {name}, {shown}", flush=True)
         manifest = {
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": {"name": name, "namespace": namespace},
-            "data": {"github-token": base64.b64encode(token.encode()).decode()},
+            "data": {key: base64.b64encode(value.encode()).decode() for key, value in values.items()},
         }
-        print(self.ask(verb, "--server-side", "--force-conflicts", "-f", "-", given=json.dumps(manifest)).strip())
+        print(self.ask("apply", "--server-side", "--force-conflicts", "-f", "-", given=json.dumps(manifest)).strip())
+
+    def audit(self, action: str) -> None:
+        """Show the newest line of the audit record with an action; it stands in the operator's log here."""
+        log, word = self.folder / "operator.log", f'"action":"{action}"'
+        print(f"\n$ grep '{word}' {log} | tail -n 1", flush=True)
+        lines = [line for line in log.read_text().splitlines() if word in line]
+        if not lines:
+            raise LabError(f"the audit record has no {action}; see {log}")
+        print(lines[-1], flush=True)
 
 
 # --- the operator ---

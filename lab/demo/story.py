@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from lab import binaries
 from lab.demo.stage import SYSTEM, Stage, start_operator
@@ -10,6 +12,12 @@ from lab.demo.stage import SYSTEM, Stage, start_operator
 NAMESPACE = "mooring-samples"
 GLOBAL = "user-default-global-secrets"
 INHERITS = "shop"
+INSTALLATION = "acme"
+CLONED = "api"
+APP = "acme-mooring"
+# Seconds that GitHub's tokens live while the demo waits for a replacement; as a rule it is an hour.
+SHORT_LIFE = 8
+LIFE = 3600
 PEOPLE = {
     "users": [{"login": "alice"}, {"login": "bob"}],
     "organizations": [{"login": "acme", "members": {"alice": "admin", "bob": "member"}}],
@@ -23,8 +31,12 @@ PEOPLE = {
             "branches": {"production": {"worker.py": "print('working')\n"}},
         },
         {"owner": "acme", "name": "handbook", "files": {"site/index.html": "<h1>Handbook</h1>\n"}},
+        {"owner": "acme", "name": "api", "private": True, "files": {"app.py": "print('serving')\n"}},
     ],
+    "apps": [{"slug": APP, "owner": "acme", "permissions": {"contents": "read", "metadata": "read"}}],
+    "installations": [{"app": APP, "account": "acme", "repositories": "all"}],
 }
+_LABEL = f"mooring.dev/installation={INSTALLATION}"
 POLICY = """\
 apiVersion: v1
 kind: ConfigMap
@@ -57,17 +69,24 @@ def operator(stage: Stage) -> None:
     print(f"\nready: {stage.operator}/readyz, log: {stage.folder}/operator.log")
 
 
+def people(stage: Stage) -> Mapping[str, Any]:
+    """Fill the lab's GitHub; return the App that is installed there, with its key, which is told once."""
+    made = stage.github("/seed", PEOPLE)
+    app: Mapping[str, Any] = made["apps"][APP]
+    return app
+
+
 def samples(stage: Stage) -> None:
     """Apply the samples, with real tokens of the lab's GitHub."""
-    stage.github("/seed", PEOPLE)
     stage.chapter(
         "The right token in the right workload",
         "One GitHubUser with a global token; a Project that inherits it (shop), one with its own (payments),",
         "one that opts out (handbook), one without a repository (dashboard), and one that cannot work (mirror).",
+        "The GitHubInstallation and its Project (api) come after the next chapter: they wait for an App's key.",
     )
     stage.kubectl("apply", "-k", "manifests/samples")
-    stage.secret(NAMESPACE, GLOBAL, _token(stage, "alice-1", "alice"))
-    stage.secret(NAMESPACE, "payments-token", _token(stage, "bob-1", "bob"))
+    _give(stage, GLOBAL, _token(stage, "alice-1", "alice"))
+    _give(stage, "payments-token", _token(stage, "bob-1", "bob"))
     names = [f"projects.mooring.dev/{name}" for name in ("shop", "payments", "handbook", "dashboard")]
     stage.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", *names, "--timeout=30s")
     stage.kubectl("get", "projects.mooring.dev,githubusers.mooring.dev", "-n", NAMESPACE)
@@ -86,13 +105,47 @@ def rotation(stage: Stage) -> None:
     stage.kubectl(*project, look)
     stage.kubectl("get", "pods", "-n", NAMESPACE, "-l", f"mooring.dev/project={INHERITS}")
     started = time.monotonic()
-    stage.secret(NAMESPACE, GLOBAL, _token(stage, "alice-2", "alice"))
+    _give(stage, GLOBAL, _token(stage, "alice-2", "alice"))
     trigger = "jsonpath={.status.revision.trigger}{.status.conditions[?(@.type=='Ready')].status}"
     stage.until("the token has reached the pods", lambda: stage.ask(*project, trigger) == "TokenTrue")
     print(f"\nrolled out after {time.monotonic() - started:.1f} s")
     stage.kubectl(*project, look)
     stage.kubectl("get", "pods", "-n", NAMESPACE, "-l", f"mooring.dev/project={INHERITS}")
     stage.kubectl("events", "-n", NAMESPACE, "--for", f"projects.mooring.dev/{INHERITS}")
+
+
+def installation(stage: Stage, app: Mapping[str, Any]) -> None:
+    """Give the installation its App's key: its tokens appear where they are asked for, and a private repository is cloned."""
+    stage.chapter(
+        "A GitHub App instead of people's tokens",
+        "The App acme-mooring is installed on acme. Its key is all that is still missing; tokens are made with it, each",
+        "as narrow as asked for: two in Secrets for CI, one that the checkout of the Project api mounts.",
+    )
+    # Tokens that are made now end while the reader looks on.
+    stage.github("/token-lifetime", {"seconds": SHORT_LIFE})
+    values = {"appId": str(app["id"]), "privateKey": str(app["private_key"])}
+    stage.secret(NAMESPACE, "acme-github-app", values, shown=f"appId: {app['id']}, privateKey: -----BEGIN …")
+    names = (f"githubinstallations.mooring.dev/{INSTALLATION}", f"projects.mooring.dev/{CLONED}")
+    stage.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", *names, "--timeout=30s")
+
+
+def replacement(stage: Stage) -> None:
+    """Let the tokens of the installation come of age: they are replaced in time, and nothing rolls."""
+    before = _fingerprints(stage)
+    stage.github("/token-lifetime", {"seconds": LIFE})
+    stage.kubectl("get", "githubinstallations.mooring.dev,projects.mooring.dev", "-n", NAMESPACE)
+    stage.chapter(
+        "Tokens are replaced before they end",
+        f"GitHub's tokens live an hour. Those that were just made live {SHORT_LIFE} seconds, so that you need not wait.",
+    )
+    _show_tokens(stage)
+    _show_pods(stage)
+    started = time.monotonic()
+    stage.until("every token is replaced", lambda: not set(before) & set(_fingerprints(stage)))
+    print(f"\nall replaced after {time.monotonic() - started:.1f} s")
+    _show_tokens(stage)
+    _show_pods(stage)
+    stage.audit("token.copied")
 
 
 def outlook(stage: Stage, *, once: bool) -> None:
@@ -110,7 +163,36 @@ def outlook(stage: Stage, *, once: bool) -> None:
     print(f"  kubectl get projects.mooring.dev -n {NAMESPACE} -o wide --watch")
     print(f"  kubectl delete secret -n {NAMESPACE} {INHERITS}-default-token      # it is back at once")
     print(f"  kubectl delete secret -n {NAMESPACE} {GLOBAL}   # shop falls to no token, and says so")
+    print(
+        f"  kubectl delete githubinstallations.mooring.dev -n {NAMESPACE} {INSTALLATION}   # its tokens end at GitHub"
+    )
     print("  make demo-down")
+
+
+def _give(stage: Stage, name: str, token: str) -> None:
+    stage.secret(NAMESPACE, name, {"github-token": token}, shown="github-token: ghp_…")
+
+
+def _show_tokens(stage: Stage) -> None:
+    """Show which tokens there are, by what Mooring remembers of them beside them."""
+    columns = ",".join(
+        f"{title}:.metadata.{path}"
+        for title, path in (
+            ("SECRET", "name"),
+            ("FINGERPRINT", r"annotations.mooring\.dev/token-fingerprint"),
+            ("EXPIRES", r"annotations.mooring\.dev/expires-at"),
+        )
+    )
+    stage.kubectl("get", "secrets", "-n", NAMESPACE, "-l", _LABEL, "-o", f"custom-columns={columns}")
+
+
+def _show_pods(stage: Stage) -> None:
+    stage.kubectl("get", "pods", "-n", NAMESPACE, "-l", f"mooring.dev/project={CLONED}")
+
+
+def _fingerprints(stage: Stage) -> list[str]:
+    path = r"jsonpath={.items[*].metadata.annotations.mooring\.dev/token-fingerprint}"
+    return stage.ask("get", "secrets", "-n", NAMESPACE, "-l", _LABEL, "-o", path).split()
 
 
 def _token(stage: Stage, name: str, user: str) -> str:

@@ -188,7 +188,7 @@ def wanted(name: str = OUTPUT) -> dict[str, Any]:
         "secretName": name,
         "format": "Token",
         "repositories": ["acme/shop"],
-        "permissions": {"contents": "read", "metadata": "read"},
+        "permissions": {"contents": "read"},
     }
 
 

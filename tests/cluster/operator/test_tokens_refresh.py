@@ -12,7 +12,7 @@ from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
 from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.cutting import Cut, CuttingProxy
-from tests.cluster.harness import Hub, People
+from tests.cluster.harness import Hub, Object, People
 from tests.cluster.process import SYSTEM, Mooring, install_roles, operator_environment, start_operator, wait_ready
 from tests.cluster.token_life import (
     EARLIEST,
@@ -184,5 +184,13 @@ def test_another_clock_at_github_is_no_trouble_from_the_first_request_on(
         assert abs((time_there(hub) - issued).total_seconds()) < PATIENCE
         assert (ends - issued).total_seconds() == pytest.approx(3600, abs=1)
         assert is_live(hub, holder.token())
+        # Whoever asks before the first answer is refused once, and asks again at once; so do those of other tests.
         refused = [entry for entry in hub.journal(since) if entry["status"] == 401]
-        assert len(refused) <= 1, refused
+        assert len(refused) <= len(everywhere(people)), refused
+
+
+def everywhere(people: People) -> list[Object]:
+    """Return the installations of all namespaces."""
+    status, body = people.kube.request("GET", "/apis/mooring.dev/v1alpha1/githubinstallations")
+    assert status == 200, body
+    return list(body["items"])
