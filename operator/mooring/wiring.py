@@ -185,7 +185,7 @@ def _assemble(
     async def run(key: Hashable) -> Any:
         return await reconciler(key)
 
-    queue = WorkQueue(run, platform.clock)
+    queue = WorkQueue(run, platform.clock, group=lambda key: key.namespace if isinstance(key, Key) else key)
     metrics.watch_queue(lambda: queue.overdue)
     _watch_objects(metrics, platform)
     health, filled = Health(), Latch("the caches are being filled")

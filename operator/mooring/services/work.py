@@ -2,6 +2,9 @@
 
 It knows no kinds: a key is anything hashable. What is asked for twice before it runs, runs once; what is asked for
 while it runs, runs again. Time comes from a clock.
+
+Keys belong to groups (namespaces), and no group's trouble delays another (D8): a run that hangs gives its place to the
+next one, and a group has a bound of its own.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ import heapq
 import itertools
 import logging
 import random
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mooring.domain.errors import Stalled, Trouble, Waiting
@@ -22,6 +26,12 @@ log = logging.getLogger(__name__)
 
 # Runs at once. Each waits for the network nearly all of its time; more would only queue at the API server.
 RUNS_AT_ONCE = 32
+# Places of these that one group may have: another one always finds some free.
+RUNS_OF_A_GROUP = 24
+# Seconds after which a run waits for something that is away, and does not count among those at once any more.
+LINGERS_AFTER = 2.0
+# Such runs of one group; it gets no further ones until some end. GitHub is asked sixteen things at once for a group.
+LINGERING_OF_A_GROUP = 32
 # Delay after the first failure, and its ceiling, in seconds. Doubled each time, then spread by jitter.
 FIRST_DELAY = 1.0
 LAST_DELAY = 300.0
@@ -39,15 +49,42 @@ class Again:
 
 
 Run = Callable[[Hashable], Awaitable[Again | None]]
+Group = Callable[[Hashable], Hashable]
+
+
+@dataclass(slots=True)
+class _Share:
+    """What a group has under way, and what of it is due and has to wait."""
+
+    young: int = 0
+    lingering: int = 0
+    held: list[tuple[datetime, int, Hashable]] = field(default_factory=list)
 
 
 class WorkQueue:
     """Keys that are due, and the runs of them."""
 
-    def __init__(self, run: Run, clock: Clock, *, runs_at_once: int = RUNS_AT_ONCE) -> None:
+    def __init__(
+        self,
+        run: Run,
+        clock: Clock,
+        *,
+        group: Group = lambda key: key,
+        runs_at_once: int = RUNS_AT_ONCE,
+        runs_of_a_group: int = RUNS_OF_A_GROUP,
+        lingering_of_a_group: int = LINGERING_OF_A_GROUP,
+        lingers_after: float = LINGERS_AFTER,
+    ) -> None:
         self._run = run
         self._clock = clock
+        self._group = group
         self._runs_at_once = runs_at_once
+        self._runs_of_a_group = runs_of_a_group
+        self._lingering_of_a_group = lingering_of_a_group
+        self._lingers_after = lingers_after
+        self._shares: defaultdict[Hashable, _Share] = defaultdict(_Share)
+        # Keys whose run is not lingering.
+        self._young: set[Hashable] = set()
         self._numbers = itertools.count()
         self._due: dict[Hashable, datetime] = {}
         self._heap: list[tuple[datetime, int, Hashable]] = []
@@ -99,7 +136,11 @@ class WorkQueue:
                 continue
             if at > now:
                 return None
-            heapq.heappop(self._heap)
+            entry = heapq.heappop(self._heap)
+            share = self._shares[self._group(key)]
+            if share.young >= self._runs_of_a_group or share.lingering >= self._lingering_of_a_group:
+                share.held.append(entry)
+                continue
             del self._due[key]
             return key
         return None
@@ -113,15 +154,46 @@ class WorkQueue:
             while True:
                 self.turned = self._clock.now()
                 self._wake.clear()
-                while len(self._running) < self._runs_at_once and (key := self._next_due()) is not None:
+                while len(self._young) < self._runs_at_once and (key := self._next_due()) is not None:
                     self._running.add(key)
+                    self._young.add(key)
+                    self._shares[self._group(key)].young += 1
                     group.create_task(self._one(key), name=f"reconcile {key}")
                 await self._pause()
+
+    def _linger(self, key: Hashable) -> None:
+        """Give the place of a run that takes long to others."""
+        self._young.discard(key)
+        share = self._shares[self._group(key)]
+        share.young -= 1
+        share.lingering += 1
+        self._release(share)
+
+    def _end(self, key: Hashable) -> None:
+        """Take note of the end of a run."""
+        self._running.discard(key)
+        group = self._group(key)
+        share = self._shares[group]
+        if key in self._young:
+            self._young.discard(key)
+            share.young -= 1
+        else:
+            share.lingering -= 1
+        self._release(share)
+        if not share.young and not share.lingering and not share.held:
+            del self._shares[group]
+
+    def _release(self, share: _Share) -> None:
+        """Let those of a group be chosen again that had to wait."""
+        for entry in share.held:
+            heapq.heappush(self._heap, entry)
+        share.held.clear()
+        self._wake.set()
 
     async def _pause(self) -> None:
         # A full house is woken by whoever leaves it; a turn now and then shows that the loop is alive.
         wait = 5.0
-        if len(self._running) < self._runs_at_once and (seconds := self._seconds_to_next()) is not None:
+        if len(self._young) < self._runs_at_once and (seconds := self._seconds_to_next()) is not None:
             wait = min(wait, max(seconds, 0.0))
         try:
             async with asyncio.timeout(wait):
@@ -131,6 +203,7 @@ class WorkQueue:
 
     async def _one(self, key: Hashable) -> None:
         again: datetime | None = None
+        timer = asyncio.get_running_loop().call_later(self._lingers_after, self._linger, key)
         try:
             answer = await self._run(key)
             self._failures.pop(key, None)
@@ -145,7 +218,8 @@ class WorkQueue:
             log.exception("reconcile failed", extra={"key": str(key)})
             again = self.after_trouble(key, None)
         finally:
-            self._running.discard(key)
+            timer.cancel()
+            self._end(key)
             asked = self._again.pop(key, None)
             for at in (again, asked):
                 if at is not None:

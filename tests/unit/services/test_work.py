@@ -197,3 +197,58 @@ async def test_a_conflict_comes_back_soon_and_is_no_failure() -> None:
         await settle()
         assert runs.started == ["a", "a"]
     assert not answers
+
+
+def namespace_of(key: Hashable) -> Hashable:
+    return str(key).split("/", maxsplit=1)[0]
+
+
+async def test_a_group_leaves_places_for_others() -> None:
+    runs = Runs()
+    queue = WorkQueue(runs, FakeClock(), group=namespace_of, runs_at_once=4, runs_of_a_group=3)
+    runs.gate.clear()
+    for number in range(10):
+        queue.add(f"busy/{number}")
+    async with serving(queue):
+        await settle()
+        assert len(runs.started) == 3
+        queue.add("other/1")
+        await settle()
+        assert runs.started[3:] == ["other/1"]
+        runs.gate.set()
+        await settle()
+        assert len(runs.started) == 11
+    assert len(queue) == 0
+
+
+async def test_runs_that_hang_give_their_places_to_others() -> None:
+    runs = Runs()
+    # Each run is one that hangs, from the first turn of the loop on.
+    queue = WorkQueue(
+        runs,
+        FakeClock(),
+        group=namespace_of,
+        runs_at_once=4,
+        runs_of_a_group=3,
+        lingering_of_a_group=6,
+        lingers_after=0,
+    )
+    runs.gate.clear()
+    for number in range(20):
+        queue.add(f"a/{number}")
+        queue.add(f"b/{number}")
+    async with serving(queue):
+        await settle()
+        await settle()
+        # As many of each as may hang, and both groups alike: neither waits for the other.
+        assert sum(namespace_of(key) == "a" for key in runs.started) in range(6, 9)
+        assert sum(namespace_of(key) == "b" for key in runs.started) in range(6, 9)
+        queue.add("c/1")
+        await settle()
+        assert runs.started[-1] == "c/1"
+        runs.gate.set()
+        for _ in range(10):
+            await settle()
+        assert len(runs.started) == 41
+    assert len(queue) == 0
+    assert not queue._shares  # noqa: SLF001 - what must stay small is seen nowhere else
