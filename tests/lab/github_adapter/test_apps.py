@@ -267,6 +267,7 @@ async def test_many_installations(bench: Bench, count: int) -> None:
     assert all(listed == first for listed in others)
     logins = [each.account_login for each in first]
     assert sorted(logins) == sorted(["acme", "jane", *(each["login"] for each in organizations)])
+    assert await ask(world.moor, namespace="late") == first
     pages = -(-(count + 2) // 100)
     assert adapted.counted() == {"ok": pages}
     bench.clock.move(31)
