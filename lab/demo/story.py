@@ -16,7 +16,7 @@ INSTALLATION = "acme"
 CLONED = "api"
 APP = "acme-mooring"
 # Seconds that GitHub's tokens live while the demo waits for a replacement; as a rule it is an hour.
-SHORT_LIFE = 8
+SHORT_LIFE = 6
 LIFE = 3600
 PEOPLE = {
     "users": [{"login": "alice"}, {"login": "bob"}],
@@ -82,7 +82,7 @@ def samples(stage: Stage) -> None:
         "The right token in the right workload",
         "One GitHubUser with a global token; a Project that inherits it (shop), one with its own (payments),",
         "one that opts out (handbook), one without a repository (dashboard), and one that cannot work (mirror).",
-        "The GitHubInstallation and its Project (api) come after the next chapter: they wait for an App's key.",
+        "A GitHubInstallation and the Project that it clones (api) wait for the key of an App; their turn comes later.",
     )
     stage.kubectl("apply", "-k", "manifests/samples")
     _give(stage, GLOBAL, _token(stage, "alice-1", "alice"))
@@ -115,11 +115,11 @@ def rotation(stage: Stage) -> None:
 
 
 def installation(stage: Stage, app: Mapping[str, Any]) -> None:
-    """Give the installation its App's key: its tokens appear where they are asked for, and a private repository is cloned."""
+    """Give the installation its App's key: its tokens appear where they are asked for."""
     stage.chapter(
         "A GitHub App instead of people's tokens",
-        "The App acme-mooring is installed on acme. Its key is all that is still missing; tokens are made with it, each",
-        "as narrow as asked for: two in Secrets for CI, one that the checkout of the Project api mounts.",
+        "The App acme-mooring is installed on acme; its key is all that is missing. Tokens are made with it, each",
+        "as narrow as asked for: one for CI in two Secrets, one that the checkout of the Project api mounts.",
     )
     # Tokens that are made now end while the reader looks on.
     stage.github("/token-lifetime", {"seconds": SHORT_LIFE})
@@ -136,7 +136,7 @@ def replacement(stage: Stage) -> None:
     stage.kubectl("get", "githubinstallations.mooring.dev,projects.mooring.dev", "-n", NAMESPACE)
     stage.chapter(
         "Tokens are replaced before they end",
-        f"GitHub's tokens live an hour. Those that were just made live {SHORT_LIFE} seconds, so that you need not wait.",
+        f"They live an hour. Those that were just made live {SHORT_LIFE} seconds, so that you need not wait.",
     )
     _show_tokens(stage)
     _show_pods(stage)

@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mooring.domain.reasons import ConditionType, Reason
+from mooring.domain.reasons import ConditionType, Happened, Reason
 
 # Ready says it all for most troubles; the token is told of as well: a Project may run without the one it should have.
 TOLD = (ConditionType.READY, ConditionType.TOKEN_RESOLVED)
+# Reasons of other conditions alone; and the start of a rollout has an Event of its own, which says what is rolled out.
+NEVER_TOLD = frozenset({Reason.IMAGE_ONLY, Reason.DEPLOYED, Reason.PROGRESSING})
+# Every reason that an Event may have.
+WORDS: tuple[Happened | Reason, ...] = (*Happened, *(reason for reason in Reason if reason not in NEVER_TOLD))
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +26,7 @@ class Happening:
 
 
 def transitions(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> list[Happening]:
-    """Return an Event for each condition that changed its status or its reason; the same words only once."""
+    """Return an Event for each condition that changed its status or its reason; each reason only once."""
     old = {entry.get("type"): entry for entry in before}
     told: list[Happening] = []
     for kind in TOLD:
@@ -36,7 +40,7 @@ def transitions(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str
             # The start of a rollout has an Event of its own, which says what is rolled out.
             continue
         happening = Happening(_is_warning(new), str(new["reason"]), str(new["message"]))
-        if happening not in told:
+        if not any((it.warning, it.reason) == (happening.warning, happening.reason) for it in told):
             told.append(happening)
     return told
 

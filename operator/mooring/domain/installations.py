@@ -132,6 +132,8 @@ _GONE = {
     InstallationPhase.SUSPENDED: Reason.INSTALLATION_SUSPENDED,
     InstallationPhase.DELETED: Reason.INSTALLATION_DELETED,
 }
+# Unlike the other kinds, nothing is kept: a token that nobody renews would end in somebody's hands.
+_SUSPENDED = "spec.suspend is true: no token is made, the outputs and the clone credentials are removed, and revoked."
 _PHASES = {reason: phase for phase, reason in _GONE.items()}
 
 
@@ -148,7 +150,9 @@ def conditions(observed: InstallationObservation, now: datetime) -> list[Wanted]
     ready, *rest = verdict(
         trouble, suspended=suspended, progressing=None, ready="The installation works, and every token is fresh."
     )
-    if ready.status and not suspended and observed.unreadable_grant:
+    if ready.status and suspended:
+        ready = Wanted(ConditionType.READY, True, Reason.SUSPENDED, _SUSPENDED)
+    elif ready.status and observed.unreadable_grant:
         ready = Wanted(ConditionType.READY, True, Reason.GRANT_UNREADABLE, Reason.GRANT_UNREADABLE.sentence)
     return [ready, _token_condition(observed, trouble), *rest]
 
@@ -179,7 +183,7 @@ def _token_condition(observed: InstallationObservation, trouble: Trouble | None)
     if trouble is not None:
         return Wanted(kind, False if isinstance(trouble, Stalled) else None, trouble.reason, trouble.message)
     if observed.installation.spec.suspend:
-        return Wanted(kind, True, Reason.SUSPENDED, "No token is made while spec.suspend is true.")
+        return Wanted(kind, True, Reason.SUSPENDED, _SUSPENDED)
     if not observed.outputs and not observed.clones:
         return Wanted(kind, True, Reason.NO_TOKEN, "No output and no Project asks for a token.")
     held = f"Outputs with a fresh token: {observed.outputs}; clone Secrets: {observed.clones}."
