@@ -82,7 +82,32 @@ def _operator(_: argparse.Namespace) -> int:
     except SettingsError as problem:
         return _refuse(problem)
     logs.configure(settings.log_level)
-    return asyncio.run(_serve_operator(settings))
+    try:
+        return asyncio.run(_serve_operator(settings))
+    except Exception as problem:  # noqa: BLE001 - the edge of the process: what is not known is logged with its trace
+        return _ended(problem)
+
+
+def _ended(problem: Exception) -> int:
+    """Tell in one line of the log that the operator ended by itself; a defect's trace is a field of that line."""
+    import logging
+
+    from mooring.handlers.kinds import Ended
+
+    causes = _causes(problem)
+    known = all(isinstance(cause, Ended) for cause in causes)
+    told = "; ".join(str(cause) if isinstance(cause, Ended) else type(cause).__name__ for cause in causes)
+    logging.getLogger("mooring").critical(
+        "the operator ends: %s. It has to be started again.", told, exc_info=not known
+    )
+    return NO
+
+
+def _causes(problem: BaseException) -> list[BaseException]:
+    """Return what tasks that ran together failed with."""
+    if isinstance(problem, BaseExceptionGroup):
+        return [cause for one in problem.exceptions for cause in _causes(one)]
+    return [problem]
 
 
 async def _serve_operator(settings: "Settings") -> int:

@@ -198,7 +198,7 @@ def _assemble(
         queue=queue,
         metrics=metrics,
         health=health,
-        watches=_watches(settings, platform, connection, intake, ask),
+        watches=_watches(settings, platform, connection, intake, queue),
         owners=[
             Watch(connection, Scope(RESOURCES[kind], place, contents=True), lambda seen: _take(intake, seen))
             for kind in ("GitHubUser", "GitHubInstallation")
@@ -248,7 +248,7 @@ def _watches(
     platform: Platform,
     connection: Connection,
     intake: Intake,
-    ask: Callable[[Key], None],
+    queue: WorkQueue,
 ) -> list[Watch]:
     """Return the watches on everything that is not one of the three kinds: metadata only, but for the policy."""
     scopes: list[Scope] = []
@@ -273,9 +273,10 @@ def _watches(
     def policy_changed(seen: Seen) -> None:
         if adopt_policy(settings, platform, None if seen.event == "DELETED" else seen.obj):
             for key in platform.store:
-                ask(key)
+                queue.add(key)
 
-    return [*(Watch(connection, scope, intake.sighting) for scope in scopes), Watch(connection, policy, policy_changed)]
+    sightings = (Watch(connection, scope, intake.sighting, back=queue.cluster_is_back) for scope in scopes)
+    return [*sightings, Watch(connection, policy, policy_changed, back=queue.cluster_is_back)]
 
 
 def adopt_policy(settings: Settings, platform: Platform, found: Mapping[str, Any] | None) -> bool:

@@ -1,4 +1,4 @@
-"""A proxy before the API server that ends the operator, as a crash does, at the nth change that it asks for.
+"""A proxy before the API server: it ends the operator at the nth change, or plays an API server that is in trouble.
 
 It takes plain HTTP on loopback, and speaks TLS to the API server with the credential that it was given. It runs in a
 thread of its own, because the people of a test wait in theirs.
@@ -10,9 +10,10 @@ import asyncio
 import ssl
 import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import aiohttp
 import yaml
@@ -52,15 +53,45 @@ class Cut:
         self.done.set()
 
 
+class Trouble(Protocol):
+    """What the API server has for a while (see `outages`)."""
+
+    async def meet(self, request: web.Request) -> web.StreamResponse | None:
+        """Answer a request, or let it pass (None)."""
+        ...
+
+
+@dataclass(eq=False)
+class Stream:
+    """A watch that is open. What is put in `last` is sent, and is the end of it."""
+
+    transport: asyncio.WriteTransport
+    silent: bool = False
+    last: asyncio.Queue[bytes] = field(default_factory=asyncio.Queue)
+
+
 class CuttingProxy:
-    """The way to the API server. `armed` is the cut that is to come."""
+    """The way to the API server. `armed` is the cut that is to come, `trouble` what there is now."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cutting proxy")
         self.armed: Cut | None = None
+        self.trouble: Trouble | None = None
+        # What was asked, as `method path`, since somebody emptied it.
+        self.asked: list[str] = []
+        self._streams: set[Stream] = set()
         self.url = ""
+
+    def each_stream(self, act: Callable[[Stream], None]) -> None:
+        """Do something to each watch that is open now."""
+
+        async def all_of_them() -> None:
+            for stream in list(self._streams):
+                act(stream)
+
+        asyncio.run_coroutine_threadsafe(all_of_them(), self._loop).result()
 
     def start(self) -> None:
         """Listen on a free port."""
@@ -100,10 +131,16 @@ class CuttingProxy:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        # Connections under TLS say goodbye to each other, and nothing tells when they have (aiohttp's own advice).
+        await asyncio.sleep(0.25)
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         """Serve a request. What was sent goes through, whatever becomes of its sender; reading ends with the reader."""
         body = await request.read()
+        self.asked.append(f"{request.method} {request.path}")
+        trouble = self.trouble
+        if trouble is not None and (answer := await trouble.meet(request)) is not None:
+            return answer
         if request.method not in CHANGES:
             return await self._pass(request, body)
         return await asyncio.shield(asyncio.create_task(self._pass(request, body)))
@@ -128,15 +165,44 @@ class CuttingProxy:
         """Hand an answer through, piece by piece: a watch has no end."""
         headers = {name: value for name, value in answer.headers.items() if name.lower() not in OF_A_HOP}
         response = web.StreamResponse(status=answer.status, headers=headers)
+        stream: Stream | None = None
+        if "watch" in request.query and isinstance(request.transport, asyncio.WriteTransport):
+            stream = Stream(request.transport)
         try:
             await response.prepare(request)
-            async for piece in answer.content.iter_any():
-                await response.write(piece)
+            if stream is None:
+                await self._hand_through(answer, response)
+            else:
+                await self._follow(stream, answer, response)
             await response.write_eof()
         except ConnectionError:
             # The operator is gone.
             answer.close()
         return response
+
+    async def _hand_through(
+        self, answer: aiohttp.ClientResponse, response: web.StreamResponse, stream: Stream | None = None
+    ) -> None:
+        async for piece in answer.content.iter_any():
+            if stream is None or not stream.silent:
+                await response.write(piece)
+
+    async def _follow(self, stream: Stream, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+        """Hand a watch through until it ends, or something is put at its end."""
+        self._streams.add(stream)
+        last = asyncio.ensure_future(stream.last.get())
+        following = asyncio.ensure_future(self._hand_through(answer, response, stream))
+        try:
+            await asyncio.wait({last, following}, return_when=asyncio.FIRST_COMPLETED)
+            if last.done():
+                await response.write(last.result())
+            else:
+                following.result()
+        finally:
+            self._streams.discard(stream)
+            for task in (last, following):
+                task.cancel()
+            await asyncio.gather(last, following, return_exceptions=True)
 
     def _nothing(self, request: web.Request) -> web.Response:
         if request.transport is not None:

@@ -144,11 +144,11 @@ def running_operator(lab: Lab, kube: Kube, folder: Path, **more: str) -> Iterato
             mooring.stop()
 
 
-def start_operator(environment: Mapping[str, str], folder: Path) -> Mooring:
+def start_operator(environment: Mapping[str, str], folder: Path, module: str = "mooring") -> Mooring:
     """Start the process; it says in its log where the admin server listens."""
     with (folder / "operator.out").open("ab") as out, (folder / "operator.err").open("ab") as err:
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", "mooring", "operator"],
+            [sys.executable, "-W", "error", "-m", module, "operator"],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=out,

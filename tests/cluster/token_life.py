@@ -1,4 +1,4 @@
-"""The lives of installation tokens, as tests follow them: in Secrets, in the journal of the lab's GitHub, by its clock."""
+"""The lives of installation tokens, as tests follow them: in Secrets, and at the lab's GitHub, by its clock."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def fault(hub: Hub, **spec: Any) -> Iterator[None]:
         yield
     finally:
         for one in made["faults"]:
-            hub.control("DELETE", f"/faults/{one['number']}")
+            hub.control("DELETE", f"/faults/{one['id']}")
 
 
 @dataclass(frozen=True)
@@ -171,7 +171,7 @@ class Holder:
 
     def secrets(self) -> list[Object]:
         """Return the Secrets with an installation token."""
-        return [secret for secret in self.people.list("Secret") if ISSUED in annotations(secret)]
+        return [secret for secret in self.people.list("Secret") if ISSUED in told_on(secret)]
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:
@@ -210,14 +210,21 @@ def version_of(people: People) -> str:
     return str(body["metadata"]["resourceVersion"])
 
 
-def annotations(secret: Object) -> dict[str, str]:
+def once_each(mints: list[Object]) -> None:
+    """See that the output and the clone credential were made once, and what reads names at most once."""
+    counts = asked_for(mints)
+    assert set(counts.values()) == {1}, counts
+    assert sum("repository_ids" in sort for sort in counts) == 2, counts
+
+
+def told_on(secret: Object) -> dict[str, str]:
     """Return what is remembered on a Secret."""
     return dict(secret["metadata"].get("annotations") or {})
 
 
 def life(secret: Object) -> tuple[datetime, datetime]:
     """Return when the token in a Secret was issued and when it ends."""
-    told = annotations(secret)
+    told = told_on(secret)
     return moment(told[ISSUED]), moment(told[EXPIRES])
 
 

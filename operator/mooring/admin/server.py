@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from mooring.observability.health import Health
 from mooring.settings import Listen
@@ -34,6 +34,8 @@ class AdminServer:
         # The setting to name when the port cannot be had.
         self._variable = variable
         self._runner: web.AppRunner | None = None
+        ready = Gauge("mooring_ready", "1 where /readyz answers 200, 0 where something is missing.", registry=registry)
+        ready.set_function(lambda: float(not health.not_ready()))
 
     async def start(self) -> None:
         """Listen; raise CannotListenError where the port cannot be had."""

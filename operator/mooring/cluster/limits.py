@@ -43,8 +43,9 @@ class WatchTimings:
     """When the server ends a watch, drawn at random: so that watches don't all come back at once."""
     inactivity_seconds: float = 150.0
     """Silence for this long means a dead connection: the server sends a bookmark about once a minute."""
-    backoff_seconds: tuple[float, float] = (0.5, 30.0)
-    """The first and the longest wait after a failure; a random part of it is really waited."""
+    backoff_seconds: tuple[float, float] = (0.5, 10.0)
+    """The first and the longest wait after a failure; a random part of it is really waited. A watch is one request, so
+    the longest is what people may wait for after an outage."""
     settled_seconds: float = 5.0
     """A watch that lived for this long was a good one: the next failure starts with the first wait again."""
     event_bytes: int = 8 * MIB

@@ -101,10 +101,14 @@ class Watch:
         scope: Scope,
         changed: Callable[[Seen], None],
         *,
+        back: Callable[[], None] | None = None,
         timings: WatchTimings | None = None,
         random: Random | None = None,
     ) -> None:
         self.scope = scope
+        # Called when a watch that could not be opened is open again, and its news, if it was listed anew, are told.
+        self._back = back
+        self._was_away = False
         # Set when the first list is in: what a reader of the caches waits for.
         self.synced = asyncio.Event()
         self._connection = connection
@@ -134,6 +138,10 @@ class Watch:
                 broken = problem
             except NO_ANSWER as problem:
                 broken = Broken(type(problem).__name__)  # its text is not ours, and may quote what was received
+            except (KeyError, TypeError, ValueError, AttributeError):
+                # JSON that is not what it should be: whatever answered, the next list may come from the API server.
+                self._version = None
+                broken = Broken("what answered is not the API server")
             else:
                 if clock() - started >= self._timings.settled_seconds:
                     self._backoff.reset()
@@ -143,6 +151,7 @@ class Watch:
     async def _pause(self, broken: Broken, *, lived: float) -> None:
         if lived >= self._timings.settled_seconds and self.synced.is_set():
             self._backoff.reset()
+        self._was_away = True
         wait = max(self._backoff.next(), broken.seconds)
         log.warning("the watch on %s broke (%s); again in %.1f s", self.scope, broken, wait)
         await asyncio.sleep(wait)
@@ -213,6 +222,9 @@ class Watch:
             if response.status != 200:
                 body = await read_at_most(response, self._timings.event_bytes)
                 self._raise("watch", Answer(response.status, response.headers, body))
+            if self._was_away and self._back is not None:
+                self._back()
+            self._was_away = False
             async for line in _lines(response, self._timings.event_bytes):
                 self._take(_object(line))
 
@@ -245,7 +257,7 @@ class Watch:
             event = "MODIFIED" if known is not None and known[0] == uid else "ADDED"
             ours = tuple((key, value) for key, value in labels.items() if key.startswith(OUR_LABELS))
             self._known[place] = (uid, version, ours)
-        self._changed(
+        self._tell(
             Seen(
                 self.scope.resource.kind,
                 event,
@@ -265,7 +277,7 @@ class Watch:
 
     def _tell_gone(self, place: tuple[str, str]) -> None:
         uid, version, labels = self._known.pop(place)
-        self._changed(
+        self._tell(
             Seen(
                 self.scope.resource.kind,
                 "DELETED",
@@ -276,6 +288,19 @@ class Watch:
                 labels=dict(labels),
             )
         )
+
+    def _tell(self, seen: Seen) -> None:
+        """Pass news on. A defect in whoever takes them must not end the watch, and with it the process."""
+        try:
+            self._changed(seen)
+        except Exception:
+            log.exception("news of %s %s/%s were not understood", seen.kind, seen.namespace, seen.name)
+            # The next list tells of it again: what it has is news then, and what it has not is gone.
+            place = (seen.namespace, seen.name)
+            if seen.event == "DELETED":
+                self._known[place] = (seen.uid, seen.resource_version, tuple(seen.labels.items()))
+            else:
+                self._known.pop(place, None)
 
 
 async def _lines(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[bytes]:

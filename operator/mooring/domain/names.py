@@ -32,6 +32,8 @@ APPLIED_ANNOTATION = "mooring.dev/applied"
 # comes from status.revision and the token: so that a wish that a person changed is told from all else.
 GENERATION_ANNOTATION = "mooring.dev/applied-generation"
 TEMPLATE_ANNOTATION = "mooring.dev/applied-template"
+# Which version of the template a Deployment was rendered with; none means the first.
+TEMPLATE_VERSION_ANNOTATION = "mooring.dev/template-version"
 # On a Secret with an installation token: what was asked for, when it was issued and ends (by GitHub's clock), the ids
 # of its repositories, and which token it is. They save requests and authorize nothing.
 INSTALLATION_LABEL = "mooring.dev/installation"

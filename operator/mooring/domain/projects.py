@@ -13,7 +13,7 @@ from mooring.domain import names, token_shape
 from mooring.domain.conditions import Wanted, timestamp, verdict
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.fingerprints import rollout_checksum
-from mooring.domain.manifests import CheckoutSource, DeploymentInputs, TokenMount, children
+from mooring.domain.manifests import CheckoutSource, DeploymentInputs, TokenMount, children, versions
 from mooring.domain.manifests.metadata import digest, with_digest
 from mooring.domain.names import Kind
 from mooring.domain.reasons import ConditionType, Reason
@@ -23,7 +23,8 @@ from mooring.domain.rollouts import Rollout, RolloutState
 from mooring.domain.tokens import Resolution
 from mooring.domain.users import is_expiring
 
-_MOORING_ANNOTATIONS = (
+# What the pod template carries of revision, token and restart.
+MOORING_ANNOTATIONS = (
     names.REVISION_ANNOTATION,
     names.DELIVERY_ANNOTATION,
     names.TRIGGER_ANNOTATION,
@@ -99,8 +100,11 @@ def unpublished(project: Project) -> Project:
     return project.model_copy(update={"spec": project.spec.model_copy(update={"expose": None})})
 
 
-def manifests(made_of: Ingredients, revision: RevisionStatus) -> dict[Kind, dict[str, Any]]:
-    """Render the children for a revision."""
+def manifests(
+    made_of: Ingredients, revision: RevisionStatus, *, version: int | None = None
+) -> dict[Kind, dict[str, Any]]:
+    """Render the children for a revision, the Deployment with a version of its template (None: the newest)."""
+    version = version or versions.newest()
     project = made_of.project
     secret = names.token_secret(project.metadata.name)
     inputs = DeploymentInputs(
@@ -111,8 +115,8 @@ def manifests(made_of: Ingredients, revision: RevisionStatus) -> dict[Kind, dict
         service_account=made_of.service_account,
         restart=made_of.restart,
     )
-    rendered = {manifest["kind"]: manifest for manifest in children(project, made_of.token, inputs)}
-    rendered["Deployment"] = _marked(rendered["Deployment"], made_of.generation)
+    rendered = {manifest["kind"]: manifest for manifest in children(project, made_of.token, inputs, version)}
+    rendered["Deployment"] = _marked(rendered["Deployment"], made_of.generation, version)
     return rendered
 
 
@@ -139,11 +143,15 @@ def spec_uses_installation(project: Project) -> bool:
     return project.spec.installation_ref is not None and source is not None and source.github is not None
 
 
-def _marked(deployment: dict[str, Any], generation: int) -> dict[str, Any]:
-    """Note on the Deployment what it was rendered for."""
+def _marked(deployment: dict[str, Any], generation: int, version: int) -> dict[str, Any]:
+    """Note on the Deployment what it was rendered for, and with which version."""
     annotations = dict(deployment["metadata"].get("annotations") or {})
     annotations[names.GENERATION_ANNOTATION] = str(generation)
     annotations[names.TEMPLATE_ANNOTATION] = template_mark(deployment)
+    if version != versions.FIRST:
+        # Kubernetes counts a changed annotation as a change of a Deployment: those from before there were versions are
+        # not written for its sake.
+        annotations[names.TEMPLATE_VERSION_ANNOTATION] = str(version)
     return with_digest({**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}})
 
 
@@ -151,7 +159,7 @@ def template_mark(deployment: Mapping[str, Any]) -> str:
     """Return a digest of the pod template without what comes from the revision and the token."""
     template = deployment["spec"]["template"]
     annotations = template["metadata"].get("annotations") or {}
-    kept = {name: value for name, value in annotations.items() if name not in _MOORING_ANNOTATIONS}
+    kept = {name: value for name, value in annotations.items() if name not in MOORING_ANNOTATIONS}
     return digest({"metadata": {**template["metadata"], "annotations": kept}, "spec": template["spec"]})
 
 

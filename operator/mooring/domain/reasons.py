@@ -1,4 +1,4 @@
-"""Every condition type and every reason, each with its sentence: the reference page is made from these.
+"""Every condition type and every reason, each with its sentence: pages of the reference are made from these.
 
 A reason is part of the API: people and tools match on it. Add freely, rename never.
 """
@@ -118,3 +118,9 @@ class Reason(_Word):
     BUDGET_SPENT = "BudgetSpent", "The namespace has spent its share of requests to GitHub. Continues when it refills."
     CLUSTER_UNAVAILABLE = "ClusterUnavailable", "The API server refused or did not answer. Retried."
     ROLLOUT_FAILED = "RolloutFailed", "The new pods do not become available; the old ones stay. See the pods' Events."
+
+
+class Happened(_Word):
+    """The reason of a Kubernetes Event that tells of something else than a condition."""
+
+    ROLLOUT_STARTED = "RolloutStarted", "New pods are about to be made; the message says of what, and what caused it."

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import kopf
 
 from mooring.domain import names
 from mooring.domain.resources import KINDS
+from mooring.handlers.session import Pace, paced
 from mooring.services.intake import Intake
 from mooring.settings import Settings
 from mooring.wiring import Stop
@@ -20,8 +23,24 @@ log = logging.getLogger(__name__)
 # Seconds. The server ends a watch after the first; a connection without a byte for the last one is dead: the server
 # sends a bookmark about once a minute.
 SERVER_SECONDS, CONNECT_SECONDS, INACTIVITY_SECONDS = 600, 10, 150
+# Seconds for a page of a list as a whole.
+PAGE_SECONDS = 60
 # Objects in a page of a list: it bounds what a start needs of memory.
 PAGE_OBJECTS = 200
+# Seconds between tries while the API server is away; the last one is repeated.
+WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+
+
+class Ended(Exception):
+    """Kopf ended without having been asked to; the text says why."""
+
+
+class Endless:
+    """Waits between tries, without an end: by itself, Kopf gives up after a minute, and ends the process."""
+
+    def __iter__(self) -> Iterator[float]:
+        """Begin anew, as each request does."""
+        return itertools.chain(WAITS, itertools.repeat(WAITS[-1]))
 
 
 def registry(intake: Intake, stop: Stop) -> kopf.OperatorRegistry:
@@ -35,8 +54,12 @@ def registry(intake: Intake, stop: Stop) -> kopf.OperatorRegistry:
     for kind in KINDS:
         kopf.on.event(names.GROUP, names.VERSION, kind.info.plural, registry=handlers, id="seen")(seen)
 
-    async def login(**given: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+    pace = Pace()
+
+    async def login(**given: Any) -> kopf.AiohttpSession | None:
+        await pace.wait("login")
+        info = kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
+        return paced(info, pace) if info is not None else None
 
     async def end(**_: Any) -> None:
         await stop()
@@ -56,19 +79,43 @@ def configuration() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = CONNECT_SECONDS
     settings.watching.inactivity_timeout = INACTIVITY_SECONDS
     settings.watching.chunk_size = PAGE_OBJECTS
+    settings.networking.request_timeout = PAGE_SECONDS
+    settings.networking.connect_timeout = CONNECT_SECONDS
+    settings.networking.error_backoffs = Endless()
     return settings
 
 
 async def follow(settings: Settings, intake: Intake, stop: Stop) -> None:
-    """Follow the three kinds until a signal ends it; then stop what else runs."""
-    await kopf.operator(
+    """Follow the three kinds until a signal ends it; then stop what else runs. Raises Ended where none did."""
+    ending, loop = asyncio.Event(), asyncio.get_running_loop()
+    others = asyncio.all_tasks()
+    tasks = await kopf.spawn_tasks(
         registry=registry(intake, stop),
         settings=configuration(),
         standalone=True,
         clusterwide=not settings.watch_namespaces,
         namespaces=settings.watch_namespaces,
+        stop_flag=ending,
     )
-    asyncio.get_running_loop().set_exception_handler(_left_open)
+    # In the place of Kopf's own, which do not tell us that they were called.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, ending.set)
+    try:
+        await kopf.run_tasks(tasks, ignored=others)
+    except Exception as problem:
+        if not ending.is_set():
+            raise Ended(_why(problem)) from problem
+        log.warning("following the three kinds ended with %s", _why(problem))
+    if not ending.is_set():
+        raise Ended("Kopf does not follow the three kinds any more, and does not say why")
+    loop.set_exception_handler(_left_open)
+
+
+def _why(problem: Exception) -> str:
+    """Say what ended Kopf, without the text of what the API server sent."""
+    status = getattr(problem, "status", None)
+    told = f"the API server answered {status}" if isinstance(status, int) else type(problem).__name__
+    return f"Kopf cannot go on with following the three kinds ({told})"
 
 
 def _left_open(loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ by people who may not see those. The GitHub adapter adds its own to the same reg
 
 from collections.abc import Callable
 from enum import StrEnum
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -18,9 +19,10 @@ from prometheus_client import (
 )
 
 from mooring.domain.errors import Stalled, Trouble, Waiting
+from mooring.domain.names import OwnKind
 
 # From what a warm cache answers in to what a slow GitHub keeps us waiting for.
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 
 class Result(StrEnum):
@@ -66,6 +68,11 @@ class Metrics:
             ["kind", "result"],
             registry=self.registry,
         )
+        # From the beginning: of a counter that begins at 1, Prometheus sees no increase.
+        for kind in get_args(OwnKind):
+            self._seconds.labels(kind=kind)
+            for result in Result:
+                self._results.labels(kind=kind, result=result.value)
         self._queue = Gauge("mooring_queue_depth", "Objects whose run is due or under way.", registry=self.registry)
         self._objects = Gauge(
             "mooring_objects", "Objects that the operator knows of.", ["kind"], registry=self.registry

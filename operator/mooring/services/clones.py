@@ -19,6 +19,7 @@ from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.fingerprints import fingerprint
 from mooring.domain.freshness import Freshness, Remembered, state, token_annotations
 from mooring.domain.projects import token_of
+from mooring.domain.reasons import Reason
 from mooring.domain.scopes import (
     CLONE_PERMISSIONS,
     Scope,
@@ -34,7 +35,7 @@ from mooring.services.minting import Minting, key_for, seed
 from mooring.services.platform import Platform
 from mooring.services.scoping import Scoping
 from mooring.services.store import Key, key_of
-from mooring.services.token_secrets import Place, Tended, TokenSecrets, digest_of, is_dead
+from mooring.services.token_secrets import Place, Tended, TokenSecrets, digest_of, is_dead, is_overdue
 
 _SCOPE = Scope(CLONE_PERMISSIONS, None)
 
@@ -57,7 +58,7 @@ class _Kept:
 
 @dataclass(frozen=True, slots=True)
 class _Target:
-    """The Secret that is to be: which one, what is there, and that again where its token stays."""
+    """The Secret that is to be: which one, what is there, and that again where its token is fresh."""
 
     found: Found
     namespace: str
@@ -75,6 +76,8 @@ class _Space:
     asked: dict[Key, int] = field(default_factory=dict)
     # Names of repositories that GitHub told, to this installation's own token.
     proven: dict[int, str] = field(default_factory=dict)
+    # What GitHub refused a token for, as of when the installation was read.
+    refused: dict[int, datetime] = field(default_factory=dict)
     # What the Secrets hold: ids and the end of their token, by number.
     numbers: dict[int, tuple[frozenset[int], datetime]] = field(default_factory=dict)
     compared: datetime | None = None
@@ -106,6 +109,9 @@ class Clones:
                 tended = Tended()
                 await self._tend_space(found, project.namespace, space, tended)
                 self._minting.doom(found.key, found.app.origin, tended.dropped - tended.tokens)
+                if tended.leaving:
+                    await self._minting.settle(found.key, found.uid)
+                    await tended.let_go()
                 self._changed(found.key)
                 if tended.troubles:
                     raise tended.troubles[0]
@@ -122,6 +128,7 @@ class Clones:
             space = self._spaces[found.uid, namespace]
             async with space.lock:
                 await self._tend_space(found, namespace, space, tended)
+            self._prune(found.key, namespace, space)
             if not space.numbers and not space.asked:
                 del self._spaces[found.uid, namespace]
 
@@ -192,44 +199,92 @@ class Clones:
         return None
 
     async def _tend_space(self, found: Found, namespace: str, space: _Space, tended: Tended) -> None:
-        projects = self._users(found.key, namespace, space)
         kept = await self._read(found, namespace)
+        lost = await self._lost(found, space, kept)
+        projects = self._users(found.key, namespace, space)
         shown = {repository_id: full_name for repository_id, full_name, _ in projects.values()}
         granted = [number for number, full_name in shown.items() if self._is_granted(found, namespace, full_name)]
-        lost = await self._lost(found, space, kept)
+        withdrawn = lost | (shown.keys() - set(granted)) | self._withdrawn(found, namespace, space, kept)
         fits = {
             number: secret
             for number, secret in kept.items()
-            if self._fits(found, namespace, secret) and not secret.ids & (lost | (shown.keys() - set(granted)))
+            if self._fits(found, namespace, secret) and not secret.ids & withdrawn
         }
         covered = frozenset[int]().union(*(secret.ids for secret in fits.values()))
         if not set(granted) <= covered:
             granted = await self._proven(found, namespace, space, granted)
         before = {number: secret.ids for number, secret in kept.items()}
-        places = assign(before, [number for number in granted if number not in lost])
+        wanted = [number for number in granted if number not in lost and space.refused.get(number) != found.read_at]
+        filled: set[int] = set()
         space.numbers = {}
-        for number, ids in places.items():
-            owners = [owner for repository_id, _, owner in projects.values() if repository_id in ids]
-            held, live = fits.get(number), kept[number].live if number in kept else None
-            whole = held is not None and set(ids) <= held.ids
+        for number, ids in assign(before, wanted).items():
+            secret = kept.get(number)
+            at = _Target(found, namespace, number, secret.live if secret else None, fits.get(number))
             try:
-                await self._keep(_Target(found, namespace, number, live, held if whole else None), ids, owners, tended)
+                if await self._fill(at, space, ids, list(projects.values()), tended):
+                    filled.add(number)
             except Trouble as trouble:
+                filled.add(number)
                 tended.troubles.append(trouble)
-                self._count_old(space, number, kept.get(number), tended)
-        for number in kept.keys() - places.keys():
+                self._count_old(space, number, secret, tended, overdue=is_overdue(trouble))
+        for number in kept.keys() - filled:
             await self._secrets.remove(found.key, kept[number].live, token_of, tended)
         # The token of one that was narrowed may still do what was taken away.
-        withdrawn = lost | (shown.keys() - set(granted))
-        for secret in kept.values():
-            if secret.token and secret.ids & withdrawn:
-                tended.dropped.add(secret.token)
+        withdrawn |= shown.keys() - set(granted)
+        tended.dropped |= {secret.token for secret in kept.values() if secret.token and secret.ids & withdrawn}
 
-    def _count_old(self, space: _Space, number: int, secret: _Kept | None, tended: Tended) -> None:
+    def _withdrawn(self, found: Found, namespace: str, space: _Space, kept: Mapping[int, _Kept]) -> frozenset[int]:
+        """Return what tokens reach and is not granted any more, also where no Project asks for it by now."""
+        held = frozenset[int]().union(*(secret.ids for secret in kept.values()))
+        return frozenset(
+            number
+            for number in held
+            if number not in space.proven or not self._is_granted(found, namespace, space.proven[number])
+        )
+
+    async def _fill(
+        self,
+        at: _Target,
+        space: _Space,
+        ids: tuple[int, ...],
+        projects: list[tuple[int, str, ProjectOwner]],
+        tended: Tended,
+    ) -> bool:
+        """Make one Secret what it should be; tell whether there is anything that it can be for.
+
+        A public repository is seen with a token that does not cover it. GitHub then refuses a token for all of them, so
+        that it is told apart only here, where that costs nothing as long as nobody asks for one.
+        """
+
+        def owners(of: tuple[int, ...]) -> list[ProjectOwner]:
+            return [owner for repository_id, _, owner in projects if repository_id in of]
+
+        try:
+            await self._keep(at, ids, owners(ids), tended)
+        except Stalled as trouble:
+            if trouble.reason is not Reason.SCOPE_REFUSED:
+                raise
+        else:
+            return True
+        listed = await self._scoping.names(at.found, fresh=True)
+        left = tuple(number for number in ids if number in listed)
+        space.refused.update({number: at.found.read_at for number in ids if number not in listed})
+        if left:
+            await self._keep(at, left, owners(left), tended)
+        return bool(left)
+
+    def _prune(self, key: Key, namespace: str, space: _Space) -> None:
+        """Forget the repositories that neither a Project nor a token speaks of."""
+        used = {repository_id for repository_id, *_ in self._users(key, namespace, space).values()}
+        used |= frozenset[int]().union(*(ids for ids, _ in space.numbers.values()))
+        space.proven = {number: name for number, name in space.proven.items() if number in used}
+        space.refused = {number: at for number, at in space.refused.items() if number in used}
+
+    def _count_old(self, space: _Space, number: int, secret: _Kept | None, tended: Tended, *, overdue: bool) -> None:
         """What is there goes on being used while a new one cannot be made."""
         if secret is not None and secret.told is not None:
             space.numbers[number] = (secret.ids, secret.told.expires_at)
-            tended.keep_for_now(secret.told, secret.token, overdue=True)
+            tended.keep_for_now(secret.told, secret.token, overdue=overdue)
 
     def _users(self, key: Key, namespace: str, space: _Space) -> dict[Key, tuple[int, str, ProjectOwner]]:
         """Return the Projects of a namespace that use an installation: id and name of what they fetch, who they are.
@@ -252,9 +307,6 @@ class Clones:
                 created = _time(metadata.get("creationTimestamp"))
                 found[project] = repository_id, full_name, ProjectOwner(metadata["name"], metadata["uid"], created)
         space.asked = {project: number for project, number in space.asked.items() if project in found}
-        space.proven = {
-            number: name for number, name in space.proven.items() if number in {i for i, *_ in found.values()}
-        }
         return found
 
     def _is_granted(self, found: Found, namespace: str, full_name: str) -> bool:
@@ -284,6 +336,8 @@ class Clones:
                 self._minting.forget(secret.token)
                 continue
             lost |= secret.ids - reached.keys()
+            # The name that counts for a grant is the one that GitHub tells, not the one that a status does.
+            space.proven.update({number: reached[number] for number in secret.ids & reached.keys()})
         space.compared = found.read_at
         space.proven = {number: name for number, name in space.proven.items() if number not in lost}
         return lost
@@ -322,7 +376,8 @@ class Clones:
 
     async def _keep(self, at: _Target, ids: tuple[int, ...], owners: list[ProjectOwner], tended: Tended) -> None:
         """Make one Secret what it should be."""
-        found, told = at.found, at.held.told if at.held is not None else None
+        found = at.found
+        told = at.held.told if at.held is not None and set(ids) <= at.held.ids else None
         if at.held is not None and at.held.token is not None and told is not None:
             token = MintedToken(
                 at.held.token, told.issued_at, told.expires_at, dict(CLONE_PERMISSIONS), told.repository_ids

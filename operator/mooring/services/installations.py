@@ -24,7 +24,7 @@ from mooring.domain.grants import needs_labels
 from mooring.domain.problems import invalid_spec
 from mooring.domain.reasons import Reason
 from mooring.domain.resources.github_installation import GitHubInstallation
-from mooring.domain.scopes import may_refer, not_found, not_ready, shown_to
+from mooring.domain.scopes import may_refer, not_covered, not_found, not_ready, shown_to
 from mooring.ports import Changed, Object, Origin
 from mooring.services import statuses
 from mooring.services.clones import Clones
@@ -128,7 +128,14 @@ class Installations:
         """Return the name of the Secret that fetches a Project's repository; `proven`: GitHub just told this name."""
         found = await self._for(key, project.namespace)
         ensured = self._clones.ensure(found, project, repository_id, full_name, proven=proven)
-        return await self._in_words_for(key, project.namespace, ensured)
+        try:
+            return await self._in_words_for(key, project.namespace, ensured)
+        except Stalled as trouble:
+            if trouble.reason is not Reason.REPOSITORY_NOT_COVERED:
+                raise
+            # By the name that was asked for: what it is called by now is for those to know who may see it.
+            named = _repository_of(self._platform.store.get(project)) or full_name
+            raise not_covered(shown_to(project.namespace, key.namespace, key.name), named) from None
 
     async def _for(self, key: Key, consumer: str) -> Found:
         """Return an installation for a namespace's use. Missing, forbidden and invisible look the same."""
@@ -268,8 +275,13 @@ class Installations:
     async def _conclude(self, key: Key, run: Run) -> Again | None:
         """End what nobody has any more, tell what came of it, and say when to look again."""
         tended, origin = run.tended, await self._origin(run)
-        self._minting.doom(key, origin, tended.dropped - tended.tokens)
+        ended = tended.dropped - tended.tokens
+        if run.trouble is not None and run.trouble.reason is Reason.INSTALLATION_SUSPENDED:
+            self._minting.park(key, ended)
+        else:
+            self._minting.doom(key, origin, ended | (self._minting.resumed(key) if run.found is not None else set()))
         left = await self._minting.settle(key, run.uid)
+        await tended.let_go()
         trouble, there = run.worst(), self._time(origin)
         observed = rules.InstallationObservation(
             installation=run.installation,
@@ -287,8 +299,10 @@ class Installations:
             clones=run.clones,
             refresh_due=tended.overdue,
         )
-        # A finalizer may have been added meanwhile: the newest version is what the status is held to.
-        obj = self._platform.store.get(key) or run.obj
+        # A finalizer may have been added meanwhile: the newest version is what the status is held to, unless it asks
+        # for something else by now.
+        newest = self._platform.store.get(key)
+        obj = newest if newest is not None and _asks_the_same(newest, run.obj) else run.obj
         await statuses.write(self._platform, obj, rules.status_fields(observed), rules.conditions(observed, there))
         self._tell(key, run)
         if isinstance(trouble, Transient) and not tended.overdue:
@@ -322,6 +336,8 @@ class Installations:
             refresh_times=[moment - (there - now) for moment in run.tended.due],
             trouble=trouble,
         )
+        if trouble is not None and trouble.reason in _ABSENT and (soon := self._lending.look_again(run.obj)):
+            at = min(at, now + soon)
         return Again(min(at, now + REVOKE_AGAIN) if left is not None else at)
 
     # Deletion
@@ -335,10 +351,11 @@ class Installations:
         origin, since = await self._origin(run), _deletion(obj)
         # Ended before the copies go: a process that dies in between finds them again.
         held = await self._outputs.tokens(run.installation) | await self._clones.tokens(run.uid)
-        held |= {made.token for made in self._minting.of(run.uid)}
+        held |= {made.token for made in self._minting.of(run.uid)} | self._minting.resumed(key)
         self._minting.doom(key, origin, held, since=since)
         left = await self._minting.settle(key, run.uid)
         await self._withdraw(run)
+        await run.tended.let_go()
         if more := run.tended.dropped - held:
             self._minting.doom(key, origin, more, since=since)
             left = await self._minting.settle(key, run.uid)
@@ -357,6 +374,7 @@ class Installations:
         self.gone(key)
 
 
+_ABSENT = frozenset({Reason.INSTALLATION_NOT_FOUND, Reason.INSTALLATION_DELETED})
 # What is said of an installation to whoever may refer to it: it is about the Project's own repository or reference.
 _FOR_ALL = frozenset(
     {Reason.INSTALLATION_NOT_FOUND, Reason.INSTALLATION_NOT_READY, Reason.REPOSITORY_NOT_COVERED, Reason.CONFLICT}
@@ -372,6 +390,18 @@ def _deleted(trouble: Trouble, obj: Object) -> Trouble:
         "The App is not installed there any more, or not for this namespace. Its tokens and their copies are gone."
         " Install it again, or delete this object.",
     )
+
+
+def _repository_of(project: Object | None) -> str | None:
+    """Return the repository that a Project names."""
+    source = ((project or {}).get("spec") or {}).get("source") or {}
+    name = (source.get("github") or {}).get("repository")
+    return str(name) if name else None
+
+
+def _asks_the_same(newest: Object, seen: Object) -> bool:
+    """Tell whether an object still is the one that was seen, with the same spec."""
+    return all(newest["metadata"].get(field) == seen["metadata"].get(field) for field in ("uid", "generation"))
 
 
 def _readable(obj: Object) -> GitHubInstallation:

@@ -7,19 +7,22 @@ be asked anew.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mooring.domain.errors import Stalled
-from mooring.domain.policy import Binding, Policy
+from mooring.domain.policy import Binding
 from mooring.domain.reasons import Reason
 from mooring.domain.resources.github_installation import GitHubInstallation
 from mooring.ports import App, AppFacts, InstallationFacts, Object, Origin
 from mooring.services.apps import Apps, Lent
 from mooring.services.platform import Platform
 from mooring.services.store import Key, key_of
+
+# What GitHub said shortly before a hint counts for so long at most.
+LOOKS_AFTER_HINT = (timedelta(seconds=3), timedelta(seconds=35))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class _Held:
     generation: int
     source: str
     ca: str | None = field(repr=False)
-    policy: Policy
+    # What the administrator lends this namespace. None: the App is its own, and no word of the administrator's matters.
+    bindings: str | None
     hint: str | None
 
 
@@ -71,6 +75,8 @@ class Lending:
         self._platform = platform
         self._apps = Apps(platform)
         self._known: dict[Key, tuple[_Held, Found]] = {}
+        # The hints after which nothing was found, and how often it was looked again.
+        self._missed: dict[Key, tuple[str | None, int]] = {}
         self._under_way: dict[tuple[Key, _Held], asyncio.Task[Found]] = {}
 
     async def find(self, obj: Object, installation: GitHubInstallation) -> Found:
@@ -82,7 +88,7 @@ class Lending:
             generation=int(installation.metadata.generation or 0),
             source=lent.app.source,
             ca=lent.app.origin.ca,
-            policy=self._platform.policy,
+            bindings=_words(lent.bindings) if lent.bindings is not None else None,
             hint=_hint(obj),
         )
         known = self._known.get(key)
@@ -108,9 +114,24 @@ class Lending:
         known = self._known.get(key)
         return known[1] if known is not None else None
 
+    def look_again(self, obj: Object) -> timedelta | None:
+        """Say when to look again for what was not found though a hint of GitHub's told of something.
+
+        That there is no such installation is remembered for a moment, and the list of a shared App for longer: what the
+        hint spoke of may be newer than either. None once both are over, and where there was no hint.
+        """
+        key, hint = key_of(obj), _hint(obj)
+        seen, looks = self._missed.get(key, (None, 0))
+        looks = looks if seen == hint else 0
+        if hint is None or looks == len(LOOKS_AFTER_HINT):
+            return None
+        self._missed[key] = hint, looks + 1
+        return LOOKS_AFTER_HINT[looks]
+
     def forget(self, key: Key) -> None:
         """Have it asked anew at the next use."""
         self._known.pop(key, None)
+        self._missed.pop(key, None)
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -141,6 +162,11 @@ def usable(found: Found) -> Found:
             " gives no tokens. The owner of the account can resume it in its settings.",
         )
     return found
+
+
+def _words(bindings: Iterable[Binding]) -> str:
+    """Tell one set of bindings from another; with a ceiling of permissions they are no keys themselves."""
+    return "\n".join(binding.model_dump_json() for binding in bindings)
 
 
 def _hint(obj: Object) -> str | None:

@@ -71,6 +71,7 @@ class Minting:
         self._kept: OrderedDict[TokenKey, MintedToken] = OrderedDict()
         self._under_way: dict[TokenKey, asyncio.Task[MintedToken]] = {}
         self._doomed: defaultdict[Key, dict[str, Doomed]] = defaultdict(dict)
+        self._parked: defaultdict[Key, set[str]] = defaultdict(set)
 
     async def get(self, found: Found, key: TokenKey) -> MintedToken:
         """Return a fresh token of a key, made now where there is none. Callers that ask at once share one."""
@@ -165,6 +166,20 @@ class Minting:
         began = since or self._platform.clock.now()
         for token in ended:
             self._doomed[owner].setdefault(token, Doomed(origin, token, owner.namespace, began))
+
+    def park(self, owner: Key, tokens: Iterable[str]) -> None:
+        """Note tokens that GitHub does not take now, not even to end them: once it resumes the installation, it does.
+
+        In memory only: after a restart they end by themselves, within the hour.
+        """
+        parked = set(tokens)
+        for token in parked:
+            self.forget(token)
+        self._parked[owner] |= parked
+
+    def resumed(self, owner: Key) -> set[str]:
+        """Return the tokens that can be ended by now."""
+        return self._parked.pop(owner, set())
 
     async def settle(self, owner: Key, uid: str) -> Trouble | None:
         """End the tokens that were noted; return what is in the way while it is worth another try."""

@@ -25,7 +25,7 @@ from mooring.services.minting import Minting, key_for, seed
 from mooring.services.platform import Platform
 from mooring.services.scoping import Scoping, not_covered
 from mooring.services.store import Key
-from mooring.services.token_secrets import Tended, TokenSecrets, digest_of, ends_tokens, foreign, is_dead
+from mooring.services.token_secrets import Tended, TokenSecrets, digest_of, ends_tokens, foreign, is_dead, is_overdue
 
 _READABLE = (
     OutputFormat.TOKEN,
@@ -89,7 +89,7 @@ class Outputs:
                 await self._secrets.remove(found.key, live, _any_token, tended)
             elif live is not None:
                 token_now = _any_token(live)
-                tended.keep_for_now(self._secrets.told_of(live, token_now), token_now, overdue=True)
+                tended.keep_for_now(self._secrets.told_of(live, token_now), token_now, overdue=is_overdue(trouble))
             return
         if before is not None and before != token.token:
             tended.dropped.add(before)

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mooring.domain import names, revisions
+from mooring.domain import names, rendering, revisions
 from mooring.domain import projects as rules
 from mooring.domain.conditions import verdict
 from mooring.domain.errors import Stalled, Trouble, Waiting
@@ -26,7 +26,7 @@ from mooring.domain.ownership import is_owned
 from mooring.domain.plans import plan_children
 from mooring.domain.problems import invalid_spec
 from mooring.domain.publishing import check_publishing, first_of_host
-from mooring.domain.reasons import Reason
+from mooring.domain.reasons import Happened, Reason
 from mooring.domain.resources.project import Project
 from mooring.domain.resources.project_status import RevisionStatus
 from mooring.domain.rollouts import rollout
@@ -231,7 +231,7 @@ class Projects:
         if decision is not None:
             if decision.new:
                 await self._announce(seen, decision.revision, made_of)
-            wanted = rules.manifests(made_of, decision.revision)
+            wanted = rendering.wanted(made_of, decision.revision, deployment)
             written = await self._write_children(seen, dict(wanted), live)
             if token is not None and _rolled(deployment, written.get("Deployment")):
                 self._record_use(seen, token, decision.revision)
@@ -277,7 +277,8 @@ class Projects:
         sha = made_of.source.sha if made_of.source is not None else None
         if seen.source is None and made_of.source is not None and stored is not None:
             sha = stored.sha
-        drawn = rules.manifests(made_of, stored or RevisionStatus(sha=sha, checkout_image="x" if sha else None))
+        revision = stored or RevisionStatus(sha=sha, checkout_image="x" if sha else None)
+        drawn = rendering.as_it_is(made_of, revision, deployment)
         asked = revisions.Asked(
             sha=sha,
             pinned=made_of.source is not None and made_of.source.pin is not None,
@@ -337,7 +338,7 @@ class Projects:
             now=self._platform.clock.now(),
         )
         seen.obj = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
-        self._platform.herald.tell(seen.obj, warning=False, reason="RolloutStarted", message=message)
+        self._platform.herald.tell(seen.obj, warning=False, reason=Happened.ROLLOUT_STARTED.value, message=message)
 
     async def _write_children(
         self, seen: Seen, wanted: dict[Kind, dict[str, Any]], live: dict[Kind, Object | None]

@@ -5,9 +5,12 @@ Each write is held to what was observed, counted where it undoes what somebody d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
+from hashlib import sha256
 
 from mooring.domain.drift import differences
 from mooring.domain.errors import Stalled, Trouble, Waiting
@@ -29,6 +32,16 @@ Place = tuple[str, str]
 TokenIn = Callable[[Object], str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """What was last written to a place."""
+
+    token: str = field(repr=False)
+    told: Remembered | None
+    # Names all of it, so that what somebody undid is told from what is asked for differently.
+    whole: str
+
+
 @dataclass(slots=True)
 class Tended:
     """What came of the Secrets of one installation."""
@@ -44,6 +57,14 @@ class Tended:
     troubles: list[Trouble] = field(default_factory=list)
     # Whether a token that was to be replaced by now is still in use.
     overdue: bool = False
+
+    # The Secrets that go, each as what deletes it.
+    leaving: list[Callable[[], Awaitable[None]]] = field(default_factory=list, repr=False)
+
+    async def let_go(self) -> None:
+        """Delete the Secrets that go. Their tokens are ended before: who dies in between finds them again."""
+        while self.leaving:
+            await self.leaving.pop()()
 
     def note(self, token: MintedToken, key: TokenKey) -> None:
         """Take note of a token that is in use."""
@@ -68,23 +89,23 @@ class TokenSecrets:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._repairs = Repairs()
-        # The tokens that were last written and what was said of them, by place: to end them where a Secret cannot be
-        # read any more, and because what we know ourselves counts before what stands there by now.
-        self._written: dict[Place, tuple[str, Remembered | None]] = {}
+        # By place: to end a token where its Secret cannot be read any more, and because what we know ourselves counts
+        # before what stands there by now.
+        self._written: dict[Place, _Written] = {}
 
     def told_of(self, live: Object, token: str | None) -> Remembered | None:
         """Return what is known of the token in a Secret. What was written there counts, whoever edits it later."""
         written = self._written.get(_place(live))
-        if written is not None and written[0] == token:
-            return written[1]
+        if written is not None and written.token == token:
+            return written.told
         return read_annotations(live["metadata"].get("annotations"))
 
     def before(self, place: Place, live: Object | None, token: str | None) -> tuple[str | None, Remembered | None]:
         """Return the token that was last written to a place, else that is read there, and what is known of it."""
         written = self._written.get(place)
-        if written is not None or live is None:
-            return written or (None, None)
-        return token, self.told_of(live, token)
+        if written is not None:
+            return written.token, written.told
+        return (token, self.told_of(live, token)) if live is not None else (None, None)
 
     async def keep(self, found: Found, manifest: Object, live: Object | None, token: MintedToken) -> None:
         """Make a Secret what it should be; one that is so already costs nothing."""
@@ -92,7 +113,9 @@ class TokenSecrets:
         if live is not None and not needs_new_object(live, manifest) and not differences(manifest, live):
             self._note(manifest, token)
             return
-        self._hold_back(place, token)
+        again = self._is_repair(manifest)
+        if again:
+            self._hold_back(place)
         platform = self._platform
         try:
             stored = await self._write(manifest, live)
@@ -100,17 +123,20 @@ class TokenSecrets:
             raise foreign(place[1]) from None
         finally:
             platform.secrets.changed(*place)
-        if self._holds(place, token):
+        if again:
             self._repairs.note(place, platform.clock.now())
         self._note(manifest, token)
         platform.wrote(stored)
         self._record("token.copied", found.key, place, fingerprint(found.uid, token.token))
 
     async def remove(self, key: Key, live: Object, token_in: TokenIn, tended: Tended) -> None:
-        """Delete a Secret of ours; its token is nobody's from now on."""
+        """Have a Secret of ours go; its token is nobody's from now on. See `Tended.let_go`."""
         place = _place(live)
-        written, _ = self._written.pop(place, (None, None))
-        tended.dropped |= {token for token in (token_in(live), written) if token is not None}
+        written = self._written.pop(place, None)
+        tended.dropped |= {it for it in (token_in(live), written.token if written else None) if it is not None}
+        tended.leaving.append(partial(self._remove, key, place, live))
+
+    async def _remove(self, key: Key, place: Place, live: Object) -> None:
         await self._delete(live)
         self._platform.secrets.changed(*place)
         self._repairs.forget(place)
@@ -144,16 +170,18 @@ class TokenSecrets:
         )
 
     def _note(self, manifest: Object, token: MintedToken) -> None:
-        self._written[_place(manifest)] = token.token, read_annotations(manifest["metadata"]["annotations"])
+        told = read_annotations(manifest["metadata"]["annotations"])
+        self._written[_place(manifest)] = _Written(token.token, told, _whole(manifest))
 
-    def _holds(self, place: Place, token: MintedToken) -> bool:
-        written = self._written.get(place)
-        return written is not None and written[0] == token.token
+    def _is_repair(self, manifest: Object) -> bool:
+        """Tell whether somebody undid what was written."""
+        written = self._written.get(_place(manifest))
+        return written is not None and written.whole == _whole(manifest)
 
-    def _hold_back(self, place: Place, token: MintedToken) -> None:
+    def _hold_back(self, place: Place) -> None:
         """Leave a Secret alone for a while where somebody keeps changing or removing it."""
         until = self._repairs.not_before(place, self._platform.clock.now())
-        if self._holds(place, token) and until is not None:
+        if until is not None:
             raise Waiting(
                 Reason.CONTESTED,
                 f"Somebody keeps changing Secret {place[1]}. Find the other writer; Mooring repairs it again later.",
@@ -174,6 +202,10 @@ class TokenSecrets:
 
 def _place(obj: Object) -> Place:
     return (obj["metadata"]["namespace"], obj["metadata"]["name"])
+
+
+def _whole(manifest: Object) -> str:
+    return sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 
 def digest_of(found: Found, scope: Scope) -> str:
@@ -223,3 +255,8 @@ def is_dead(trouble: Trouble) -> bool:
 def ends_tokens(trouble: Trouble) -> bool:
     """Tell whether a trouble means that a token which was given must not be used any more."""
     return trouble.reason in _ENDING
+
+
+def is_overdue(trouble: Trouble) -> bool:
+    """Tell whether a trouble keeps a new token from being made, and not only from being written for a while."""
+    return trouble.reason is not Reason.CONTESTED

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from mooring.domain.errors import Stalled, Trouble, Waiting
+from mooring.domain.reasons import Reason
 from mooring.ports import Changed, Clock
 
 log = logging.getLogger(__name__)
@@ -37,8 +38,12 @@ FIRST_DELAY = 1.0
 LAST_DELAY = 300.0
 # Superseded entries of the heap that are not worth the clearing.
 SPARE_ENTRIES = 1024
-# Delay after a conflict in seconds: what we saw was old, and the news is under way.
+# Delay after a conflict in seconds: what we saw was old, and the news is under way. Where one follows another,
+# something else is wrong: the delay is doubled, up to the last one.
 CONFLICT_DELAY = 0.2
+LAST_CONFLICT_DELAY = 5.0
+# Seconds over which runs are spread that failed while the API server was away, once it is back.
+BACK_WITHIN = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +96,9 @@ class WorkQueue:
         self._running: set[Hashable] = set()
         self._again: dict[Hashable, datetime] = {}
         self._failures: dict[Hashable, int] = {}
+        self._conflicts: dict[Hashable, int] = {}
+        # Keys whose last run failed because the API server did not answer as it should.
+        self._cut_off: set[Hashable] = set()
         self._wake = asyncio.Event()
         # The last time that the loop turned, for the health check.
         self.turned = clock.now()
@@ -108,6 +116,12 @@ class WorkQueue:
     def add(self, key: Hashable, *, after: float = 0.0) -> None:
         """Ask for a run in `after` seconds at the latest."""
         self._add_at(key, self._clock.now() + timedelta(seconds=after))
+
+    def cluster_is_back(self) -> None:
+        """Ask for runs that failed while the API server was away: their delays have grown meanwhile."""
+        for key in self._cut_off:
+            self.add(key, after=random.uniform(0.0, BACK_WITHIN))  # noqa: S311 - jitter
+        self._cut_off.clear()
 
     def _add_at(self, key: Hashable, at: datetime) -> None:
         book = self._again if key in self._running else self._due
@@ -203,13 +217,17 @@ class WorkQueue:
 
     async def _one(self, key: Hashable) -> None:
         again: datetime | None = None
+        conflicts = self._conflicts.pop(key, 0)
+        self._cut_off.discard(key)
         timer = asyncio.get_running_loop().call_later(self._lingers_after, self._linger, key)
         try:
             answer = await self._run(key)
             self._failures.pop(key, None)
             again = answer.at if answer is not None else None
         except Changed:
-            again = self._clock.now() + timedelta(seconds=CONFLICT_DELAY)
+            self._conflicts[key] = conflicts + 1
+            delay = min(CONFLICT_DELAY * 2 ** min(conflicts, 16), LAST_CONFLICT_DELAY)
+            again = self._clock.now() + timedelta(seconds=delay)
         except Trouble as trouble:
             again = self.after_trouble(key, trouble)
         except Exception:
@@ -233,6 +251,8 @@ class WorkQueue:
             return None
         if isinstance(trouble, Waiting):
             return trouble.until
+        if trouble is not None and trouble.reason is Reason.CLUSTER_UNAVAILABLE:
+            self._cut_off.add(key)
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = min(FIRST_DELAY * 2 ** min(failures, 16), LAST_DELAY)

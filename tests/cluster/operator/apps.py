@@ -5,7 +5,8 @@ from __future__ import annotations
 import base64
 import itertools
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,6 +91,11 @@ def mints(hub: Hub, since: int, installation: int | None = None) -> list[Object]
     ]
 
 
+def minted_by(hub: Hub, since: int, app: LabApp) -> list[int]:
+    """Return how GitHub answered an App's requests for tokens after a mark."""
+    return [entry["status"] for entry in mints(hub, since) if entry["credential"] == f"app-{app.app_id}"]
+
+
 def data_of(secret: Object | None) -> dict[str, str]:
     """Return what a Secret holds, as text."""
     assert secret is not None, "the Secret is not there"
@@ -155,6 +161,16 @@ def end(hub: Hub, token: str) -> None:
             f"{hub.api_url}/installation/token", headers={"Authorization": f"Bearer {token}"}, timeout=10
         )
     assert answer.status_code == 204, answer.text
+
+
+@contextmanager
+def slow_mints(hub: Hub, seconds: float = 0.5) -> Iterator[Callable[[], bool]]:
+    """Have GitHub take its time to make a token; what is given tells whether one was asked for."""
+    hub.control("POST", "/faults", {"kind": "latency", "path": "*/access_tokens", "seconds": seconds})
+    try:
+        yield lambda: any(it["hits"] for it in hub.control("GET", "/faults")["faults"])
+    finally:
+        hub.control("DELETE", "/faults")
 
 
 def reaches(hub: Hub, token: str) -> list[str] | int:

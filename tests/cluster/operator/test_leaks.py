@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import http.server
+import re
 import subprocess
 import sys
 import threading
@@ -20,7 +21,9 @@ from lab import Lab
 from tests.cluster import leaks
 from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, Object, People, condition
+from tests.cluster.operator.apps import data_of, install, make_app, put_app, put_secret
 from tests.cluster.process import SYSTEM, Mooring, running_operator
+from tests.cluster.token_life import ISSUED, minted
 
 IMAGE = {"image": "nginx"}
 SHOP = {"github": {"repository": "acme/shop"}}
@@ -332,3 +335,102 @@ def own_token(folder: Path) -> str:
     """Return the operator's token for the API server."""
     content = yaml.safe_load((folder / "operator.kubeconfig").read_text())
     return str(content["users"][0]["user"]["token"])
+
+
+# --- Apps, and the tokens of their installations ---
+
+WEBHOOK = "webhook-secret/that+nobody=may&see:anywhere"
+CLIENT = "0c1d2e3f405162738495a6b7c8d9eaf0client"
+# How every JWT of an App begins, and every token of an installation, of whatever form.
+SHAPES = re.compile(r"eyJhbGciOiJSUzI1Ni[A-Za-z0-9_\-]{4,}|gh[a-z]_[A-Za-z0-9]{8,}|[A-Za-z0-9+/]{60,}\\?n?-----END")
+FORMATS = ("Token", "BasicAuth", "Netrc", "GitCredentials", "DockerConfigJson")
+
+
+def test_nothing_of_an_app_leaks_whatever_goes_wrong(
+    people: People, kube: Kube, hub: Hub, mooring: Mooring, folder: Path
+) -> None:
+    secrets = plant_apps(people, hub)
+    since = hub.mark()
+    outputs = [{"secretName": form.lower(), "format": form, "permissions": {"contents": "read"}} for form in FORMATS]
+    outputs.append({"secretName": "written", "format": "Template", "template": "token=$(token)"})
+    for name in APPS:
+        spec = {"account": "acme", "appSecretRef": {"name": name}, "outputs": [] if name != "good" else outputs}
+        people.apply("GitHubInstallation", name, spec)
+    people.apply(
+        "Project", "covered", {"source": SHOP, "installationRef": {"name": "good"}, "workload": {"image": "nginx"}}
+    )
+    people.until_condition("good", "Ready", "True", "Ready", kind="GitHubInstallation")
+    people.until_condition("covered", "Ready", "True", "Ready")
+    for name, reason in APPS.items():
+        people.until("GitHubInstallation", name, partial(is_for, reason), reason)
+    secrets |= tokens_of(people)
+    logged = mooring.log.count("[redacted]")
+    try:
+        break_installation(people, hub, minted(hub, since), secrets)
+    finally:
+        hub.control("DELETE", "/faults")
+    # GitHub repeated what it was sent, and that came as far as the log.
+    assert mooring.log.count("[redacted]") > logged
+    people.delete("GitHubInstallation", "good")
+    people.until("GitHubInstallation", "good", lambda obj: obj is None, "its end")
+    everywhere = [people, People(kube, SYSTEM)]
+    found = leaks.Outputs(folder, BY_RIGHT, mooring.admin, mooring.process.pid, everywhere)
+    assert leaks.scan(found, secrets) == []
+    # Also those that no test ever holds: what was only read with, and what proved the App.
+    shaped = [(where, SHAPES.findall(text)) for where, text in found.texts()]
+    assert [where for where, shapes in shaped if shapes] == []
+
+
+# By the name of its Secret and of the installation: how an App fares.
+APPS = {
+    "good": "Ready",
+    "refused": "AppRefused",
+    "mistaken": "AppKeyMalformed",
+    "halved": "AppKeyMalformed",
+}
+
+
+def plant_apps(people: People, hub: Hub) -> dict[str, str]:
+    """Write the Secrets of Apps as people get them right and wrong; return what is secret in them."""
+    good, other = make_app(hub), make_app(hub)
+    install(hub, good)
+    more = {"webhookSecret": WEBHOOK, "clientSecret": CLIENT}
+    put_app(people, good, "good", **more)
+    put_secret(people, "refused", {"appId": str(good.app_id), "privateKey": other.private_key, **more})
+    put_secret(people, "mistaken", {"appId": good.private_key, "privateKey": str(good.app_id), **more})
+    half = good.private_key[: len(good.private_key) // 2]
+    put_secret(people, "halved", {"appId": str(good.app_id), "privateKey": half, **more})
+    lines = {f"line {number} of the key": good.private_key.splitlines()[number] for number in (2, 9, 16)}
+    lines["line 5 of another key"] = other.private_key.splitlines()[5]
+    return {**lines, "webhook secret": WEBHOOK, "client secret": CLIENT}
+
+
+def is_for(reason: str, obj: Object | None) -> bool:
+    """Tell whether Ready has a reason."""
+    return bool(condition(obj or {}, "Ready").get("reason") == reason)
+
+
+def tokens_of(people: People) -> dict[str, str]:
+    """Return the tokens of installations that Secrets hold, whatever their form."""
+    found: dict[str, str] = {}
+    for secret in people.list("Secret"):
+        if ISSUED in (secret["metadata"].get("annotations") or {}):
+            texts = "\n".join(data_of(secret).values())
+            match = re.search(r"ghs_[A-Za-z0-9._\-]+|eyJ[A-Za-z0-9._\-]+", texts)
+            assert match is not None, secret["metadata"]["name"]
+            found[f"token in {secret['metadata']['name']}"] = match[0]
+    assert len(found) == len(FORMATS) + 2
+    return found
+
+
+def break_installation(people: People, hub: Hub, made: list[Object], secrets: dict[str, str]) -> None:
+    """Have GitHub repeat what it was sent at each sort of question, and see that this came as far as the log."""
+    token = next(secret for name, secret in secrets.items() if name == "token in token")
+    for entry in made:
+        echo = {**fault("503", token), "path": "*", "credential": entry["minted"]}
+        hub.control("POST", "/faults", echo)
+    for number, path in enumerate(("*/installation/repositories", "*/access_tokens", "*/app/installations/*", "*/app")):
+        hub.control("POST", "/faults", {**fault("502", token), "path": path, "count": 2})
+        hint = {"event": "push", "delivery": f"leak-{number}", "receivedAt": "2026-01-01T00:00:00Z"}
+        people.patch("GitHubInstallation", "good", {"status": {"hint": hint}}, subresource="status")
+        people.until("GitHubInstallation", "good", partial(is_for, "GitHubUnavailable"), "trouble")

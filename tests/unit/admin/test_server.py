@@ -43,6 +43,7 @@ async def test_health_and_readiness_follow_their_checks(client: aiohttp.ClientSe
     async with server(health) as admin:
         assert await ask(client, admin, "/healthz") == (200, "ok\n")
         assert await ask(client, admin, "/readyz") == (503, "caches: not filled yet\n")
+        assert "\nmooring_ready 0.0\n" in (await ask(client, admin, "/metrics"))[1]
         caches.set()
         assert await ask(client, admin, "/readyz") == (200, "ok\n")
         loop.clear()

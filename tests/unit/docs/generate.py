@@ -1,4 +1,4 @@
-"""The pages of the reference that are made from code: conditions from their words, kinds from their schemas.
+"""The pages of the reference that are made from code: conditions and Events from their words, kinds from their schemas.
 
 `make generate` writes them.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.crds import definition
+from mooring.domain.events import WORDS
 from mooring.domain.reasons import ConditionType, Reason
 from mooring.domain.resources import KINDS, Resource
 
@@ -28,6 +29,18 @@ for a person (Stalled). A status of Unknown means that the answer may still come
 ## Types
 
 """
+EVENTS = """
+# Events
+
+Mooring tells of changes by Kubernetes Events on the object that they are about: `kubectl describe` shows them, and
+`kubectl events --for projects.mooring.dev/NAME` follows them. There is one for each rollout, and one whenever the
+condition `Ready` or `TokenResolved` gets another status or reason; its reason is the [condition's](conditions.md).
+
+The type is `Normal` where the condition is True and for a rollout, else `Warning`. Reasons are part of the API: a tool
+may match on them. Messages are for people, and never carry a secret. Kubernetes keeps Events for an hour, as a rule,
+and Mooring drops some rather than wait for them (`mooring_events_dropped_total`): the status is what lasts.
+
+"""
 KIND = """
 # {kind}
 
@@ -41,7 +54,7 @@ A field in **bold** is required where the object around it is there. `[]` marks 
 def pages() -> dict[str, str]:
     """Return every generated page by its file's name."""
     kinds = {f"{kind.info.singular}.md": kind_page(kind) for kind in KINDS}
-    return {"conditions.md": conditions_page(), **kinds}
+    return {"conditions.md": conditions_page(), "events.md": events_page(), **kinds}
 
 
 def conditions_page() -> str:
@@ -50,6 +63,12 @@ def conditions_page() -> str:
     reasons = table(("reason", "meaning"), ((f"`{reason}`", reason.sentence) for reason in Reason))
     note = NOTE.format(source="operator/mooring/domain/reasons.py")
     return f"{note}{CONDITIONS}{types}\n## Reasons\n\n{reasons}"
+
+
+def events_page() -> str:
+    """Return the page about the reasons of Events."""
+    words = table(("reason", "meaning"), ((f"`{word}`", word.sentence) for word in WORDS))
+    return f"{NOTE.format(source='operator/mooring/domain/reasons.py')}{EVENTS}{words}"
 
 
 def kind_page(model: type[Resource]) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from mooring.domain.reasons import ConditionType, Reason
+from mooring.domain.events import NEVER_TOLD
+from mooring.domain.reasons import ConditionType, Happened, Reason
 from tests.unit.docs.generate import REFERENCE, fields, pages, table
 
 PAGES = pages()
@@ -22,7 +23,14 @@ def test_every_type_and_reason_is_on_its_page() -> None:
         assert f"| `{word}` | " in text
 
 
-@pytest.mark.parametrize("name", sorted(set(PAGES) - {"conditions.md"}))
+def test_every_reason_of_an_event_is_on_its_page() -> None:
+    text = PAGES["events.md"]
+    for word in (*Happened, *(reason for reason in Reason if reason not in NEVER_TOLD)):
+        assert f"| `{word}` | {word.sentence} |" in text
+    assert "| `Deployed` |" not in text
+
+
+@pytest.mark.parametrize("name", sorted(set(PAGES) - {"conditions.md", "events.md"}))
 def test_every_field_says_what_it_means(name: str) -> None:
     rows = [line.split(" | ") for line in PAGES[name].splitlines() if line.startswith(("| `", "| **`"))]
     assert len(rows) > 10

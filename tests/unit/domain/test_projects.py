@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mooring.domain import names
-from mooring.domain.conditions import Wanted
+from mooring.domain.conditions import Wanted, merge
 from mooring.domain.errors import Stalled, Transient, Trouble
+from mooring.domain.events import WORDS, transitions
 from mooring.domain.projects import (
     Ingredients,
     Outcome,
@@ -216,6 +217,15 @@ def test_ready_reconciling_and_stalled_agree_in_every_case() -> None:
             isinstance(trouble, Stalled) for trouble in (found.resolution.trouble, found.source_trouble, found.trouble)
         )
         assert (state[2] is True) == (stalled or found.rollout is BROKEN)
+
+
+def test_every_event_of_a_project_is_one_that_the_reference_knows() -> None:
+    told = set()
+    for found in EVERY:
+        happenings = transitions([], merge([], conditions(found), generation=1, now=NOW))
+        told |= {happening.reason for happening in happenings}
+    assert len(told) > 5
+    assert told <= {word.value for word in WORDS}
 
 
 def test_a_suspended_project_that_has_no_workload_yet_says_so() -> None:

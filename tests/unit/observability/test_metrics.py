@@ -2,17 +2,19 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 
 from mooring.domain.errors import Stalled, Transient, Waiting
+from mooring.domain.names import OwnKind
 from mooring.domain.reasons import Reason
 from mooring.observability.metrics import Metrics, Result, result_of
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
 # Registered by other parts on the same registry; their own tests count them.
-OF_OTHERS = {"mooring_github_requests_total", "mooring_token_mints_total"}
+OF_OTHERS = {"mooring_ready", "mooring_github_requests_total", "mooring_token_mints_total"}
 
 
 def _names(registry: CollectorRegistry) -> dict[str, set[str]]:
@@ -50,6 +52,16 @@ def test_what_is_counted() -> None:
     assert value("mooring_objects", kind="Project") == 3
     assert value("mooring_events_dropped_total") == 1
     assert value("process_resident_memory_bytes")
+
+
+def test_what_was_never_counted_is_seen_as_zero() -> None:
+    registry = Metrics().registry
+
+    for kind in get_args(OwnKind):
+        assert registry.get_sample_value("mooring_reconcile_seconds_count", {"kind": kind}) == 0
+        for result in Result:
+            labels = {"kind": kind, "result": result.value}
+            assert registry.get_sample_value("mooring_reconcile_results_total", labels) == 0
 
 
 def test_two_registries_share_nothing() -> None:

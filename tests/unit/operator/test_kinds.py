@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
-from collections.abc import AsyncIterator
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from typing import Any
 
 import kopf
 import pytest
 
 from mooring.domain.resources import KINDS
-from mooring.handlers.kinds import configuration, follow, registry
+from mooring.handlers.kinds import Ended, configuration, follow, registry
 from mooring.services.intake import Intake
 from mooring.settings import Settings
 from tests.unit.objects import raw_project
@@ -90,23 +93,50 @@ async def _watch() -> AsyncIterator[int]:
         yield 1
 
 
+class FakeKopf:
+    """Kopf's tasks, and how they end."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, end: Callable[[asyncio.Event], Awaitable[None]]) -> None:
+        self._end = end
+        self._asked = asyncio.Event()
+        monkeypatch.setattr(kopf, "spawn_tasks", self.spawn)
+        monkeypatch.setattr(kopf, "run_tasks", self.run)
+
+    async def spawn(self, *, stop_flag: asyncio.Event, **_: Any) -> list[Any]:
+        """Note what says that it has to end."""
+        self._asked = stop_flag
+        return []
+
+    async def run(self, _tasks: list[Any], *, ignored: Any) -> None:
+        """Live and end."""
+        await self._end(self._asked)
+
+
+async def asked_to_end(asked: asyncio.Event) -> None:
+    """End because a signal came."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asked.wait()
+
+
+def following() -> Coroutine[Any, Any, None]:
+    return follow(SETTINGS, Intake(platform(), lambda _: None), nothing)
+
+
 def test_watches_that_kopf_leaves_open_are_no_errors(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept: list[AsyncIterator[int]] = []
 
-    async def leaves_watches_open(**_: Any) -> None:
+    async def leaves_watches_open(asked: asyncio.Event) -> None:
         for _number in range(3):
             kept.append(_watch())
             await anext(kept[-1])
+        asked.set()
 
     async def process(*, ours: bool) -> None:
-        if ours:
-            await follow(SETTINGS, Intake(platform(), lambda _: None), nothing)
-        else:
-            await leaves_watches_open()
+        FakeKopf(monkeypatch, leaves_watches_open)
+        await (following() if ours else leaves_watches_open(asyncio.Event()))
 
-    monkeypatch.setattr(kopf, "operator", leaves_watches_open)
     caplog.set_level(logging.INFO)
     asyncio.run(process(ours=False))
     assert [record for record in caplog.records if record.levelno >= logging.ERROR], "the case does not happen any more"
@@ -116,13 +146,47 @@ def test_watches_that_kopf_leaves_open_are_no_errors(
 
 
 def test_other_errors_at_the_end_are_told(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    async def ends(**_: Any) -> None:
-        pass
-
     async def process() -> None:
-        await follow(SETTINGS, Intake(platform(), lambda _: None), nothing)
+        FakeKopf(monkeypatch, asked_to_end)
+        await following()
         asyncio.get_running_loop().call_exception_handler({"message": "something else"})
 
-    monkeypatch.setattr(kopf, "operator", ends)
     asyncio.run(process())
     assert "something else" in caplog.text
+
+
+def test_kopf_that_ends_by_itself_is_no_good_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def quietly(_: asyncio.Event) -> None:
+        pass
+
+    async def loudly(_: asyncio.Event) -> None:
+        raise RuntimeError("said the server: secret")
+
+    for end, told in ((quietly, "does not say why"), (loudly, "RuntimeError")):
+        FakeKopf(monkeypatch, end)
+        with pytest.raises(Ended, match=told) as ended:
+            asyncio.run(following())
+        assert "secret" not in str(ended.value)
+
+
+def test_an_error_after_a_signal_is_the_end_that_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def breaks_at_the_end(asked: asyncio.Event) -> None:
+        await asked_to_end(asked)
+        raise RuntimeError
+
+    FakeKopf(monkeypatch, breaks_at_the_end)
+    asyncio.run(following())
+    assert "ended with" in caplog.text
+
+
+def test_kopf_asks_again_for_as_long_as_it_takes_and_never_in_a_hurry() -> None:
+    backoffs = configuration().networking.error_backoffs
+    assert not isinstance(backoffs, float)
+    for _request in range(2):
+        waits = list(itertools.islice(backoffs, 1000))
+        assert len(waits) == 1000
+        assert waits[0] <= 1
+        assert sum(waits) > 3600
+        assert max(waits) <= 10

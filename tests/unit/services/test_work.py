@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
-from mooring.domain.errors import Stalled, Transient, Waiting
+from mooring.domain.errors import Stalled, Transient, Trouble, Waiting
 from mooring.domain.reasons import Reason
 from mooring.ports import Changed
-from mooring.services.work import LAST_DELAY, SPARE_ENTRIES, Again, WorkQueue
+from mooring.services.work import BACK_WITHIN, LAST_DELAY, SPARE_ENTRIES, Again, WorkQueue
 
 
 class FakeClock:
@@ -197,6 +197,62 @@ async def test_a_conflict_comes_back_soon_and_is_no_failure() -> None:
         await settle()
         assert runs.started == ["a", "a"]
     assert not answers
+
+
+async def test_conflicts_without_an_end_come_ever_more_slowly() -> None:
+    clock = FakeClock()
+
+    def answer(_: Hashable) -> None:
+        raise Changed("moved")
+
+    runs = Runs(answer)
+    queue = WorkQueue(runs, clock)
+    async with serving(queue):
+        queue.add("a")
+        await settle()
+        for _second in range(60):
+            clock.advance(1.0)
+            queue.add("b", after=10_000)
+            queue._wake.set()  # noqa: SLF001 - the clock was moved, which no timer notices
+            await settle()
+    # A minute of them: six until the longest delay, then one each five seconds.
+    assert 10 <= len(runs.started) <= 20
+
+
+async def test_what_the_api_server_kept_back_runs_soon_after_it_is_back() -> None:
+    clock = FakeClock()
+    troubles: dict[Hashable, Trouble] = {
+        "cluster": Transient(Reason.CLUSTER_UNAVAILABLE, "m"),
+        "busy": Waiting(Reason.CLUSTER_UNAVAILABLE, "m", until=clock.now() + timedelta(hours=1)),
+        "github": Waiting(Reason.RATE_LIMITED, "m", until=clock.now() + timedelta(hours=1)),
+    }
+
+    def answer(key: Hashable) -> None:
+        if key in troubles:
+            raise troubles[key]
+
+    runs = Runs(answer)
+    queue = WorkQueue(runs, clock)
+    async with serving(queue):
+        for key in ("cluster", "busy", "github"):
+            for _failure in range(12):
+                queue.after_trouble(key, troubles[key])
+            queue.add(key)
+        await settle()
+        del troubles["cluster"]
+        runs.started.clear()
+        queue.cluster_is_back()
+        clock.advance(BACK_WITHIN)
+        queue.add("other")
+        await settle()
+        assert set(runs.started) == {"cluster", "other"}
+        # A time that the API server named is kept, and once is enough: what is well is left alone.
+        runs.started.clear()
+        queue.cluster_is_back()
+        clock.advance(BACK_WITHIN)
+        queue.add("other")
+        await settle()
+        assert runs.started == ["other"]
 
 
 def namespace_of(key: Hashable) -> Hashable:

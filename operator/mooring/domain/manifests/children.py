@@ -1,6 +1,7 @@
 """All children of a Project, in the order in which they are applied."""
 
-from mooring.domain.manifests.deployment import DeploymentInputs, deployment
+from mooring.domain.manifests import versions
+from mooring.domain.manifests.deployment import DeploymentInputs
 from mooring.domain.manifests.ingress import ingress
 from mooring.domain.manifests.metadata import Manifest, with_digest
 from mooring.domain.manifests.secret import token_secret
@@ -8,13 +9,17 @@ from mooring.domain.manifests.service import service
 from mooring.domain.resources.project import Project
 
 
-def children(project: Project, token: str | None, inputs: DeploymentInputs) -> list[Manifest]:
+def children(
+    project: Project, token: str | None, inputs: DeploymentInputs, version: int | None = None
+) -> list[Manifest]:
     """Secret, Deployment, Service, Ingress: each after what it refers to; what is not wanted is not there.
 
-    All but the Secret carry their digest. The token and its mount in `inputs` come together or not at all.
+    The Deployment is that of a template version (None: the newest). All but the Secret carry their digest. The token
+    and its mount in `inputs` come together or not at all.
     """
     if (token is None) != (inputs.token is None):
         raise ValueError("a token and its mount come together: give both or none")
     secrets = [] if token is None else [token_secret(project, token)]
-    others = [deployment(project, inputs), service(project), ingress(project)]
+    render = versions.RENDERERS[version or versions.newest()]
+    others = [render(project, inputs), service(project), ingress(project)]
     return [*secrets, *(with_digest(manifest) for manifest in others if manifest is not None)]

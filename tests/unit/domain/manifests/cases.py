@@ -1,20 +1,13 @@
-"""Projects and what was decided about them, with the manifests that must come of it in `golden/<case>.yaml`.
-
-`python -m tests.unit.domain.manifests.cases` writes these files anew; read the difference before you keep it.
-"""
+"""Projects and what was decided about them, for tests of what every manifest must be. Golden files: `projects.py`."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from mooring.domain.manifests import CheckoutSource, DeploymentInputs, TokenMount, children
 from mooring.domain.resources import Project
 from mooring.domain.resources.project_status import RevisionStatus, Trigger
 
-GOLDEN = Path(__file__).parent.parent / "golden"
 SHA = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 DELIVERY = "72d3162e-cc78-11e3-81ab-4c9367dc0958"
 TOKEN = "ghp_" + "A" * 36
@@ -55,7 +48,7 @@ _NODES = {"matchExpressions": [{"key": "kubernetes.io/arch", "operator": "In", "
 _PODS = {"labelSelector": {"matchLabels": {"app": "shop"}}, "topologyKey": "kubernetes.io/hostname"}
 _ANYWHERE = {"labelSelector": {}, "namespaceSelector": {}, "topologyKey": "topology.kubernetes.io/zone"}
 
-_FULL_WORKLOAD: dict[str, Any] = {
+FULL_WORKLOAD: dict[str, Any] = {
     "image": "registry.example.com/acme/shop:1.2",
     "imagePullSecrets": [{"name": "registry"}, {"name": "mirror"}],
     "command": ["python", "-m", "shop"],
@@ -104,23 +97,23 @@ _FULL_WORKLOAD: dict[str, Any] = {
     "tokenEnv": "GH_TOKEN",
     "mountPath": "/srv/shop",
 }
-_FULL_EXPOSE = {
+FULL_EXPOSE = {
     "host": "shop.example.com",
     "className": "nginx",
     "tlsSecretName": "shop-tls",
     "annotations": {"example.com/timeout": "30", "mooring.dev/applied": "mine"},
 }
-_PLAIN_WORKLOAD = {"image": "registry.example.com/acme/shop:1.2"}
+PLAIN_WORKLOAD = {"image": "registry.example.com/acme/shop:1.2"}
 
 CASES: dict[str, Case] = {
-    "image-only": Case({"workload": _PLAIN_WORKLOAD}, DeploymentInputs(revision=RevisionStatus())),
+    "image-only": Case({"workload": PLAIN_WORKLOAD}, DeploymentInputs(revision=RevisionStatus())),
     "public-source": Case(
-        {"workload": _PLAIN_WORKLOAD, "source": {"github": {"repository": "acme/shop"}}},
+        {"workload": PLAIN_WORKLOAD, "source": {"github": {"repository": "acme/shop"}}},
         DeploymentInputs(revision=revision(), source=checkout()),
     ),
     "private-source-and-token": Case(
         {
-            "workload": {**_PLAIN_WORKLOAD, "runAsGroup": 1001, "ports": [{"containerPort": 8000}]},
+            "workload": {**PLAIN_WORKLOAD, "runAsGroup": 1001, "ports": [{"containerPort": 8000}]},
             "source": {"github": {"repository": "acme/shop"}, "path": "-odd/$(HOME)"},
             "expose": {},
         },
@@ -132,15 +125,15 @@ CASES: dict[str, Case] = {
         token=TOKEN,
     ),
     "suspended": Case(
-        {"workload": {**_PLAIN_WORKLOAD, "replicas": 2}, "suspend": True},
+        {"workload": {**PLAIN_WORKLOAD, "replicas": 2}, "suspend": True},
         DeploymentInputs(revision=RevisionStatus(trigger=Trigger.SPEC), token=_MOUNT, suspended=True),
         token=TOKEN,
     ),
     "everything": Case(
         {
-            "workload": _FULL_WORKLOAD,
+            "workload": FULL_WORKLOAD,
             "source": {"git": {"url": "https://git.example.com/acme/shop.git"}, "submodules": True, "lfs": True},
-            "expose": _FULL_EXPOSE,
+            "expose": FULL_EXPOSE,
         },
         DeploymentInputs(
             revision=revision(Trigger.MANUAL, DELIVERY),
@@ -158,22 +151,3 @@ CASES: dict[str, Case] = {
         token=TOKEN,
     ),
 }
-
-
-class _Literal(yaml.SafeDumper):
-    """Writes out what is there twice, rather than referring to it."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        """Nothing is an alias."""
-        return True
-
-
-def write_golden() -> None:
-    """Write the golden files anew."""
-    for name, case in CASES.items():
-        text = yaml.dump_all(case.manifests(), Dumper=_Literal, sort_keys=False, width=120)
-        (GOLDEN / f"{name}.yaml").write_text(text, encoding="utf-8")
-
-
-if __name__ == "__main__":
-    write_golden()

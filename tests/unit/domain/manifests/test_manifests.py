@@ -1,10 +1,9 @@
-"""The children of a Project: golden files for the whole, single tests for what must never be otherwise."""
+"""The children of a Project: single tests for what must never be otherwise. The whole is in `test_golden.py`."""
 
 import json
 from typing import Any
 
 import pytest
-import yaml
 
 from mooring.domain.errors import Stalled
 from mooring.domain.manifests import (
@@ -21,7 +20,7 @@ from mooring.domain.manifests.checkout import credential_of
 from mooring.domain.reasons import Reason
 from mooring.domain.resources import Project
 from mooring.domain.resources.project_status import RevisionStatus
-from tests.unit.domain.manifests.cases import CASES, GOLDEN, TOKEN, UID, Case, checkout, revision
+from tests.unit.domain.manifests.cases import CASES, TOKEN, UID, Case, checkout, revision
 
 WORKLOAD = {"image": "registry.example.com/acme/shop:1"}
 MOUNT = TokenMount(secret_name="shop-default-token", checksum="aa")
@@ -39,17 +38,6 @@ def exposed(ports: list[dict[str, Any]], **expose: Any) -> Project:
     """A Project that is exposed."""
     spec = {"workload": {**WORKLOAD, "ports": ports}, "expose": expose}
     return Case(spec, DeploymentInputs(revision=RevisionStatus())).project()
-
-
-@ALL_CASES
-def test_is_as_the_golden_file_says(name: str) -> None:
-    golden = list(yaml.safe_load_all((GOLDEN / f"{name}.yaml").read_text(encoding="utf-8")))
-
-    assert CASES[name].manifests() == golden
-
-
-def test_every_golden_file_has_a_case() -> None:
-    assert {path.stem for path in GOLDEN.glob("*.yaml")} == set(CASES)
 
 
 @ALL_CASES

@@ -1,0 +1,233 @@
+"""Another release of Mooring takes over: no pod is made anew for it, and what an earlier one stored still works."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import Lab
+from lab.kubernetes.identity import service_account_kubeconfig
+from tests.cluster import next_release, stored
+from tests.cluster.conftest import PATIENCE, ROOT, Kube
+from tests.cluster.harness import Hub, Object, People
+from tests.cluster.operator.conftest import TokenMaker
+from tests.cluster.process import (
+    SYSTEM,
+    Mooring,
+    install_roles,
+    operator_environment,
+    policy,
+    start_operator,
+    wait_ready,
+)
+
+VERSION = "mooring.dev/template-version"
+RELEASES = sorted(path.stem for path in stored.STORED.glob("*.yaml"))
+GLOBAL = "user-default-global-secrets"
+
+
+@pytest.fixture(scope="module")
+def environment(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Return the environment of the operators of this module."""
+    folder = tmp_path_factory.mktemp("upgrade")
+    install_roles(kube)
+    kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
+    return operator_environment(lab, kubeconfig)
+
+
+@contextmanager
+def running(environment: Mapping[str, str], folder: Path, module: str = "mooring", **more: str) -> Iterator[Mooring]:
+    """Run a release of the operator until the end of the block; it is ready when the block begins."""
+    path = f"{ROOT / 'operator'}:{ROOT}"
+    mooring = start_operator({**environment, "PYTHONPATH": path, **more}, folder, module)
+    try:
+        wait_ready(mooring)
+        yield mooring
+    finally:
+        if mooring.process.poll() is None:
+            mooring.stop()
+
+
+def pods(people: People) -> dict[str, Any]:
+    """Return what the pods of each Project are made of."""
+    return {found["metadata"]["name"]: found["spec"]["template"] for found in people.list("Deployment")}
+
+
+def versions_of(people: People) -> dict[str, str]:
+    """Return the template version of each Deployment."""
+    found = {it["metadata"]["name"]: it["metadata"]["annotations"] for it in people.list("Deployment")}
+    return {name: annotations.get(VERSION, "1") for name, annotations in found.items()}
+
+
+def image_is(wanted: str) -> Any:
+    """Return a check of a Deployment's image."""
+    return lambda found: found["spec"]["template"]["spec"]["containers"][0]["image"] == wanted
+
+
+def test_an_upgrade_rolls_nothing_and_takes_effect_with_the_next_rollout(
+    kube: Kube, namespace: str, environment: dict[str, str], fresh: TokenMaker, tmp_path: Path
+) -> None:
+    people = People(kube, namespace)
+    people.secret(GLOBAL, fresh())
+    people.apply("GitHubUser", "default", {})
+    with running(environment, tmp_path):
+        for name in ("edited", "scaled", "changed", "left"):
+            people.apply("Project", name, {"workload": {"image": "nginx", "replicas": 1}})
+        for name in ("edited", "scaled", "changed", "left"):
+            people.settled(name)
+    before = pods(people)
+    assert set(versions_of(people).values()) == {"1"}
+
+    with running(environment, tmp_path, "tests.cluster.next_release"):
+        # Each is looked at, and written, for a reason that is none to roll.
+        people.patch("Project", "scaled", {"spec": {"workload": {"replicas": 2}}})
+        container = {"containers": [{"name": "workload", "image": "busybox"}]}
+        path = people.path("Deployment", "edited-default")
+        edit = {"spec": {"template": {"spec": container}}}
+        status, answer = kube.request("PATCH", path, edit, "application/strategic-merge-patch+json")
+        assert status == 200, answer
+        assert answer["spec"]["template"] != before["edited-default"]
+        people.until("Deployment", "scaled-default", lambda found: bool(found and found["spec"]["replicas"] == 2))
+        people.until("Deployment", "edited-default", image_is("nginx"))
+        for name in ("edited", "scaled", "changed", "left"):
+            people.settled(name)
+        assert pods(people) == before
+        assert set(versions_of(people).values()) == {"1"}
+
+        people.patch("Project", "changed", {"spec": {"workload": {"image": "nginx:2"}}})
+        people.apply("Project", "new", {"workload": {"image": "nginx"}})
+        people.settled("new")
+        people.until("Deployment", "changed-default", image_is("nginx:2"))
+        people.settled("changed")
+        told = versions_of(people)
+        assert (told.pop("changed-default"), told.pop("new-default")) == ("2", "2")
+        assert set(told.values()) == {"1"}
+        for name, template in pods(people).items():
+            second = name in {"changed-default", "new-default"}
+            assert (template["spec"].get(next_release.FIELD) == next_release.VALUE) is second, name
+    after = pods(people)
+
+    with running(environment, tmp_path):
+        # Back again: what only the later release can render is left as it is, until there is a reason to roll.
+        people.patch("Project", "left", {"spec": {"workload": {"image": "nginx:2"}}})
+        people.until("Deployment", "left-default", image_is("nginx:2"))
+        people.settled("left")
+        assert {**pods(people), "left-default": None} == {**after, "left-default": None}
+        people.patch("Project", "changed", {"spec": {"workload": {"image": "nginx:3"}}})
+        people.until("Deployment", "changed-default", image_is("nginx:3"))
+        assert versions_of(people)["changed-default"] == "1"
+
+
+# --- what an earlier release stored ---
+
+
+def written(obj: Object) -> list[Any]:
+    """Return what Mooring wrote of an object, and when."""
+    return [entry for entry in obj["metadata"].get("managedFields", []) if entry["manager"].startswith("mooring")]
+
+
+def lasting(obj: Object) -> dict[str, Any]:
+    """Return an object without what Kubernetes itself keeps in it."""
+    metadata = {name: it for name, it in obj["metadata"].items() if name not in {"resourceVersion", "managedFields"}}
+    notes = metadata.get("annotations") or {}
+    metadata["annotations"] = {
+        name: it for name, it in notes.items() if not name.startswith("deployment.kubernetes.io")
+    }
+    rest = {**obj, "metadata": metadata}
+    if not obj["apiVersion"].startswith("mooring.dev"):
+        rest.pop("status", None)
+    return without_life(rest)
+
+
+def holds_installation_token(obj: Object) -> bool:
+    """Tell whether it is a Secret with a token that ends within the hour."""
+    return "mooring.dev/token-request" in (obj["metadata"].get("annotations") or {})
+
+
+def without_life(obj: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without what becomes of an installation's token while time goes by."""
+    if holds_installation_token(obj):
+        life = {"mooring.dev/issued-at", "mooring.dev/expires-at", "mooring.dev/token-fingerprint"}
+        notes = {name: it for name, it in obj["metadata"]["annotations"].items() if name not in life}
+        return {**obj, "data": set(obj["data"]), "metadata": {**obj["metadata"], "annotations": notes}}
+    if obj["kind"] == "GitHubInstallation":
+        return {**obj, "status": {name: it for name, it in obj["status"].items() if name != "tokenExpiresAt"}}
+    return obj
+
+
+def count(mooring: Mooring, name: str) -> float:
+    """Return the sum of a metric of the operator."""
+    found = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", mooring.ask("/metrics").text, re.MULTILINE)
+    return sum(map(float, found))
+
+
+def until_done(mooring: Mooring, objects: int) -> None:
+    """Wait until the operator has been at every object, and has nothing left to do."""
+    deadline = time.monotonic() + PATIENCE
+    while count(mooring, "mooring_reconcile_seconds_count") < objects or count(mooring, "mooring_queue_depth") > 0:
+        assert time.monotonic() < deadline, mooring.log[-4000:]
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_what_an_earlier_release_stored_goes_on_and_nothing_rolls(
+    release: str, lab: Lab, kube: Kube, environment: dict[str, str], tmp_path: Path
+) -> None:
+    backup = stored.load(stored.STORED / f"{release}.yaml")
+    people, store = stored.people(kube), stored.Store(lab)
+    try:
+        with stored.github(tmp_path) as (hub, key), policy(kube, {"ingress": {"hostSuffixes": [stored.SUFFIX]}}):
+            stored.put_back(store, backup, people)
+            stored.put_app(people, key)
+            settings = {
+                "MOORING_GITHUB_API_URL": hub.api_url,
+                "MOORING_GITHUB_CA_FILE": hub.ca_file,
+                "MOORING_WATCH_NAMESPACES": stored.NAMESPACE,
+            }
+            with running(environment, tmp_path, **settings) as mooring:
+                until_done(mooring, sum(obj["kind"] in stored.OWN for obj in backup))
+                stored.until_ready(people)
+                # How many Projects use a user is counted anew after a start, and told some seconds later.
+                for user in (obj for obj in backup if obj["kind"] == "GitHubUser"):
+                    people.until("GitHubUser", user["metadata"]["name"], counts_are(user["status"]["projects"]))
+            assert "\n".join(compare(backup, stored.take(people))) == ""
+    finally:
+        store.close()
+        kube.request("DELETE", f"/api/v1/namespaces/{stored.NAMESPACE}")
+
+
+def counts_are(wanted: Mapping[str, int]) -> Any:
+    """Return a check of the counts of a GitHubUser."""
+    return lambda user: user["status"]["projects"] == wanted
+
+
+def differing(before: Any, after: Any, path: str = "") -> Iterator[str]:
+    """Find where two objects differ."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        for name in sorted({*before, *after}):
+            yield from differing(before.get(name), after.get(name), f"{path}.{name}")
+    elif isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        for number, pair in enumerate(zip(before, after, strict=True)):
+            yield from differing(*pair, f"{path}[{number}]")
+    elif before != after:
+        yield f"{path}: {before} -> {after}"
+
+
+def compare(backup: list[Object], found: list[Object]) -> list[str]:
+    """Hold what is there against what was: equal to the letter."""
+    now = {(obj["kind"], obj["metadata"]["name"]): obj for obj in found}
+    assert set(now) == {(obj["kind"], obj["metadata"]["name"]) for obj in backup}
+    wrong = []
+    for before in backup:
+        after = now[before["kind"], before["metadata"]["name"]]
+        first, last = lasting(before), lasting(after)
+        if not holds_installation_token(before) and before["kind"] not in {"GitHubInstallation", "GitHubUser"}:
+            first, last = {**first, "written": written(before)}, {**last, "written": written(after)}
+        wrong += [f"{before['kind']} {before['metadata']['name']}{it}" for it in differing(first, last)]
+    return wrong

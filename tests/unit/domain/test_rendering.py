@@ -1,0 +1,186 @@
+"""With which version of the template a Deployment is rendered: an upgrade rolls nothing, a rollout takes the newest."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from mooring.domain import names, rendering
+from mooring.domain.manifests import DeploymentInputs, deployment, versions
+from mooring.domain.plans import Action, plan_children
+from mooring.domain.projects import Ingredients, manifests
+from mooring.domain.resources import Project
+from mooring.domain.resources.project_status import RevisionStatus, Trigger
+from tests.unit.objects import OTHER_PAT, PAT, project
+
+REVISION = RevisionStatus(trigger=Trigger.CREATE)
+ROLLED = RevisionStatus(trigger=Trigger.TOKEN)
+VERSION = names.TEMPLATE_VERSION_ANNOTATION
+UID = "uid-shop"
+
+
+def second(found: Project, inputs: DeploymentInputs) -> dict[str, Any]:
+    """Render pods that differ from those of the first version."""
+    manifest = deployment(found, inputs)
+    manifest["spec"]["template"]["spec"]["dnsPolicy"] = "Default"
+    return manifest
+
+
+@pytest.fixture
+def upgraded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make this a Mooring that knows a second version."""
+    monkeypatch.setitem(versions.RENDERERS, 2, second)
+
+
+def made_of(
+    spec: Mapping[str, Any] | None = None, *, token: str = PAT, generation: int = 1, **more: str
+) -> Ingredients:
+    annotations = {names.RESTART_ANNOTATION: more["restart"]} if "restart" in more else {}
+    return Ingredients(
+        project=project(spec=spec, annotations=annotations),
+        generation=generation,
+        token=token,
+        source=None,
+        token_fetches=False,
+        service_account=None,
+    )
+
+
+def live(version: int, **annotations: str | None) -> dict[str, Any]:
+    """Return the Deployment as it was rendered with a version; annotations are edited, None takes one off."""
+    found = copy.deepcopy(manifests(made_of(), REVISION, version=version)["Deployment"])
+    noted = {
+        **found["metadata"]["annotations"],
+        **{f"mooring.dev/{k.replace('_', '-')}": v for k, v in annotations.items()},
+    }
+    found["metadata"]["annotations"] = {name: value for name, value in noted.items() if value is not None}
+    return found
+
+
+def version_of(found: Mapping[str, Any]) -> str:
+    """Return the version that a Deployment has: the first one says none."""
+    return str((found["metadata"].get("annotations") or {}).get(VERSION, "1"))
+
+
+def pods(found: Mapping[str, Any]) -> Any:
+    return found["spec"]["template"]
+
+
+def wanted(
+    found: Mapping[str, Any] | None, ingredients: Ingredients, revision: RevisionStatus = REVISION
+) -> dict[str, Any]:
+    return rendering.wanted(ingredients, revision, found)["Deployment"]
+
+
+def test_today_s_version_is_the_first_which_is_not_named() -> None:
+    assert versions.newest() == versions.FIRST == 1
+    assert VERSION not in wanted(None, made_of())["metadata"]["annotations"]
+
+
+@pytest.mark.usefixtures("upgraded")
+@pytest.mark.parametrize(
+    "ingredients", [made_of(), made_of({"suspend": True}, generation=2)], ids=["same", "suspended"]
+)
+def test_an_upgrade_keeps_the_pods_and_a_change_that_leaves_them_alone_does_too(ingredients: Ingredients) -> None:
+    wish = wanted(live(1), ingredients)
+    assert pods(wish) == pods(live(1))
+    assert version_of(wish) == "1"
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_an_upgrade_writes_nothing() -> None:
+    found = live(1)
+    assert plan_children({"Deployment": wanted(found, made_of())}, {"Deployment": found}, uid=UID).steps == ()
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_drift_is_repaired_with_the_version_that_the_deployment_has() -> None:
+    found = live(1)
+    found["spec"]["template"]["spec"]["containers"][0]["image"] = "somebody/else:1"
+    found["spec"]["template"]["metadata"]["annotations"][names.TOKEN_CHECKSUM_ANNOTATION] = "edited"
+    wish = wanted(found, made_of())
+    (step,) = plan_children({"Deployment": wish}, {"Deployment": found}, uid=UID).steps
+    assert step.action is Action.REPAIR
+    assert pods(wish) == pods(live(1))
+
+
+@pytest.mark.usefixtures("upgraded")
+@pytest.mark.parametrize(
+    ("ingredients", "revision"),
+    [
+        (made_of({"workload": {"image": "registry.example.com/shop:2"}}, generation=2), REVISION),
+        (made_of(token=OTHER_PAT), ROLLED),
+        (made_of(restart="now"), RevisionStatus(trigger=Trigger.MANUAL)),
+        # A revision that was announced before the upgrade, and is carried out after it.
+        (made_of(), RevisionStatus(trigger=Trigger.SPEC)),
+    ],
+    ids=["spec", "token", "restart", "revision"],
+)
+def test_pods_that_are_made_anew_anyway_take_the_newest_version(
+    ingredients: Ingredients, revision: RevisionStatus
+) -> None:
+    wish = wanted(live(1), ingredients, revision)
+    assert version_of(wish) == "2"
+    assert pods(wish)["spec"]["dnsPolicy"] == "Default"
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_what_is_new_has_the_newest_version_and_keeps_it() -> None:
+    assert version_of(wanted(None, made_of())) == "2"
+    assert version_of(rendering.as_it_is(made_of(), REVISION, None)["Deployment"]) == "2"
+    assert version_of(wanted(live(2), made_of())) == "2"
+
+
+@pytest.mark.usefixtures("upgraded")
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("edited", [None, "", "99", "two", "01"])
+def test_a_version_that_somebody_took_off_or_edited_is_put_back_and_rolls_nothing(
+    version: int, edited: str | None
+) -> None:
+    wish = wanted(live(version, template_version=edited), made_of())
+    assert version_of(wish) == str(version)
+    assert pods(wish) == pods(live(version))
+
+
+@pytest.mark.usefixtures("upgraded")
+def test_where_every_mark_was_taken_off_it_is_taken_for_the_first() -> None:
+    found = live(1)
+    del found["metadata"]["annotations"]
+    wish = wanted(found, made_of())
+    assert version_of(wish) == "1"
+    assert pods(wish) == pods(live(1))
+
+
+def test_what_is_compared_is_drawn_with_the_version_of_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(versions.RENDERERS, 2, second)
+    drawn = rendering.as_it_is(made_of(), REVISION, live(1))["Deployment"]
+    assert drawn["metadata"]["annotations"] == live(1)["metadata"]["annotations"]
+
+
+def of_a_newer_release(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    with monkeypatch.context() as newer:
+        newer.setitem(versions.RENDERERS, 2, second)
+        return live(2)
+
+
+def test_what_a_newer_release_rendered_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = of_a_newer_release(monkeypatch)
+    wish = rendering.wanted(made_of(), REVISION, found)
+    assert wish["Deployment"] == found
+    assert plan_children({"Deployment": wish["Deployment"]}, {"Deployment": found}, uid=UID).steps == ()
+    assert "Secret" in wish
+
+
+@pytest.mark.parametrize(
+    ("ingredients", "revision"),
+    [(made_of({"suspend": True}, generation=2), REVISION), (made_of(token=OTHER_PAT), ROLLED)],
+    ids=["spec", "token"],
+)
+def test_what_a_newer_release_rendered_is_rendered_anew_when_there_is_a_reason(
+    ingredients: Ingredients, revision: RevisionStatus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wish = wanted(of_a_newer_release(monkeypatch), ingredients, revision)
+    assert version_of(wish) == "1"

@@ -1,0 +1,77 @@
+"""The session that Kopf uses: nothing is done again and again without a pause."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, cast
+
+import aiohttp
+import kopf
+from yarl import URL
+
+from mooring.handlers.session import SETTLED_SECONDS, WAITS, Pace, paced
+
+
+class Time:
+    """Time that passes when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.slept: list[float] = []
+
+    def pace(self) -> Pace:
+        """Return a pace that keeps to it."""
+        return Pace(lambda: self.now, self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        """Let time pass."""
+        self.slept.append(seconds)
+        self.now += seconds
+
+
+class Request:
+    """As much of a request as a pace looks at."""
+
+    def __init__(self, path: str) -> None:
+        self.url = URL(f"https://cluster.example{path}")
+
+
+async def ask(pace: Pace, path: str) -> None:
+    async def handler(_: Any) -> Any:
+        return None
+
+    await pace(cast("aiohttp.ClientRequest", Request(path)), handler)
+
+
+async def test_watches_that_end_at_once_are_opened_ever_more_slowly() -> None:
+    time = Time()
+    pace = time.pace()
+    for _ in range(100):
+        await ask(pace, "/projects?watch=true")
+    assert len(time.slept) >= 90
+    assert sum(time.slept) > 100
+    assert max(time.slept) <= WAITS[1]
+
+
+async def test_a_good_watch_a_list_and_another_kind_do_not_wait() -> None:
+    time = Time()
+    pace = time.pace()
+    for _ in range(3):
+        await ask(pace, "/projects?watch=true")
+        await ask(pace, "/githubusers?watch=true")
+        await ask(pace, "/projects?limit=200")
+        await ask(pace, "/projects?limit=200")
+        time.now += SETTLED_SECONDS + 1
+    assert time.slept == []
+
+
+async def test_the_session_is_as_kopf_would_make_it() -> None:
+    info = kopf.ConnectionInfo(server="https://cluster.example", token="t", scheme="Bearer", default_namespace="n")
+    made = paced(info, Pace())
+    try:
+        assert (made.server, made.default_namespace) == ("https://cluster.example", "n")
+        assert made.aiohttp_session.headers["Authorization"] == "Bearer t"
+        assert made.aiohttp_session.trust_env is False
+    finally:
+        await made.aiohttp_session.close()
+        await asyncio.sleep(0)
