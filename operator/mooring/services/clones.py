@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -123,7 +123,7 @@ class Clones:
     async def tend(self, found: Found, tended: Tended) -> None:
         """Keep the clone Secrets of all namespaces that use an installation, and remove those that none uses."""
         wanted = {key_of(project)[1] for project in self._platform.store.projects_of(found.key)}
-        known = {place[0] for place in self._places(found.uid)}
+        known = {place[0] for place in self._places(found.uid)} | {n for uid, n in self._spaces if uid == found.uid}
         for namespace in sorted(wanted | known):
             space = self._spaces[found.uid, namespace]
             async with space.lock:
@@ -164,11 +164,15 @@ class Clones:
         )
 
     async def _ours(self, uid: str, namespace: str) -> list[tuple[Place, Object]]:
-        """Return the clone Secrets of a namespace that Projects there own."""
-        uids = self._projects_in(namespace)
+        """Return the clone Secrets of a namespace that Projects there own, or owned until a moment ago."""
+        uids, gone = self._projects_in(namespace), self._platform.store.is_gone
         places = [place for place in self._places(uid) if place[0] == namespace]
         found = [(place, await self._platform.secrets.get(*place)) for place in places]
-        return [(place, live) for place, live in found if live is not None and is_ours(live, uids)]
+        return [
+            (place, live)
+            for place, live in found
+            if live is not None and is_ours(live, uids | {uid for uid in _owners(live) if gone(uid)})
+        ]
 
     # One namespace
 
@@ -227,11 +231,18 @@ class Clones:
                 filled.add(number)
                 tended.troubles.append(trouble)
                 self._count_old(space, number, secret, tended, overdue=is_overdue(trouble))
+        self._forget_vanished(found.uid, namespace, kept.keys() | filled, tended)
         for number in kept.keys() - filled:
             await self._secrets.remove(found.key, kept[number].live, token_of, tended)
         # The token of one that was narrowed may still do what was taken away.
         withdrawn |= shown.keys() - set(granted)
         tended.dropped |= {secret.token for secret in kept.values() if secret.token and secret.ids & withdrawn}
+
+    def _forget_vanished(self, uid: str, namespace: str, numbers: Iterable[int], tended: Tended) -> None:
+        """End the tokens of Secrets that went with their last Project, before we could remove them."""
+        there = {(namespace, names.clone_secret(uid, number)) for number in numbers}
+        written = self._secrets.written_in(namespace, names.clone_mark(uid))
+        self._secrets.forget_vanished([place for place in written if place not in there], tended)
 
     def _withdrawn(self, found: Found, namespace: str, space: _Space, kept: Mapping[int, _Kept]) -> frozenset[int]:
         """Return what tokens reach and is not granted any more, also where no Project asks for it by now."""
@@ -386,7 +397,7 @@ class Clones:
             self._minting.adopt(key, token)
         else:
             key = key_for(found, _SCOPE, ids, at.namespace)
-            token = await self._minting.get(found, key)
+            token = await self._minting.get(found, key, "clone")
         mark = fingerprint(found.uid, token.token)
         manifest = clone_manifest(
             namespace=at.namespace,
@@ -410,6 +421,10 @@ class Clones:
     def _projects_in(self, namespace: str) -> set[str]:
         store = self._platform.store
         return {obj["metadata"]["uid"] for key in store.keys_in("Project", namespace) if (obj := store.get(key))}
+
+
+def _owners(live: Object) -> list[str]:
+    return [str(reference.get("uid")) for reference in live["metadata"].get("ownerReferences") or ()]
 
 
 def _time(text: Any) -> datetime | None:

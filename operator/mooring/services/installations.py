@@ -243,9 +243,16 @@ class Installations:
         await self._outputs.tend(found, tended)
         run.outputs = tended.good
         await self._clones.tend(found, tended)
+        tended.dropped |= self._minting.outside(run.uid, self._consumers(found))
         run.clones = tended.good - run.outputs
         known = (run.obj.get("status") or {}).get("repositoryCount")
         run.count = await self._scoping.count(found, known if isinstance(known, int) else None)
+
+    def _consumers(self, found: Found) -> set[str]:
+        """Return the namespaces that may have tokens of an installation."""
+        projects = self._platform.store.projects_of(found.key)
+        using = {project["metadata"]["namespace"] for project in projects}
+        return {found.key.namespace, *(it for it in using if self._may_refer(found.installation, it))}
 
     async def _keep_for_now(self, run: Run) -> None:
         """Without a word of GitHub's: remove what must not be used any more, and leave the rest while it is good."""

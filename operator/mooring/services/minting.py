@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Literal
 
+from mooring.domain.conditions import timestamp
 from mooring.domain.errors import Stalled, Transient, Trouble
 from mooring.domain.fingerprints import fingerprint
 from mooring.domain.freshness import Freshness, state
@@ -25,6 +27,9 @@ from mooring.services.platform import Platform
 from mooring.services.store import Key
 
 log = logging.getLogger(__name__)
+
+# What a token is first made for; who has an equal key shares it.
+Purpose = Literal["output", "clone", "reading"]
 
 # Tokens kept at once; past this the least recently used is made anew when it is needed.
 KEPT_TOKENS = 20_000
@@ -73,14 +78,14 @@ class Minting:
         self._doomed: defaultdict[Key, dict[str, Doomed]] = defaultdict(dict)
         self._parked: defaultdict[Key, set[str]] = defaultdict(set)
 
-    async def get(self, found: Found, key: TokenKey) -> MintedToken:
+    async def get(self, found: Found, key: TokenKey, purpose: Purpose) -> MintedToken:
         """Return a fresh token of a key, made now where there is none. Callers that ask at once share one."""
         known = self.fresh(key, found.app.origin)
         if known is not None:
             return known
         task = self._under_way.get(key)
         if task is None:
-            task = asyncio.create_task(self._mint(found, key), name=f"mint for {found.key}")
+            task = asyncio.create_task(self._mint(found, key, purpose), name=f"mint for {found.key}")
             self._under_way[key] = task
             task.add_done_callback(lambda done: self._landed(key, done))
         # Whoever is cancelled must not take the answer from the others.
@@ -112,6 +117,11 @@ class Minting:
         """Return the tokens that are kept of one installation object."""
         return [token for key, token in self._kept.items() if key.source.startswith(f"{uid}/")]
 
+    def outside(self, uid: str, consumers: Collection[str]) -> set[str]:
+        """Return the tokens that were made for other namespaces than these."""
+        kept = self._kept.items()
+        return {made.token for key, made in kept if key.source.startswith(f"{uid}/") and key.namespace not in consumers}
+
     def forget_all(self, uid: str) -> None:
         """Drop what is kept of one installation object."""
         for key in [key for key in self._kept if key.source.startswith(f"{uid}/")]:
@@ -124,7 +134,7 @@ class Minting:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _mint(self, found: Found, key: TokenKey) -> MintedToken:
+    async def _mint(self, found: Found, key: TokenKey, purpose: Purpose) -> MintedToken:
         platform = self._platform
         made = await platform.github.mint(
             found.app,
@@ -141,6 +151,10 @@ class Minting:
             name=found.key.name,
             fingerprint=fingerprint(found.uid, made.token),
             consumer=key.namespace,
+            purpose=purpose,
+            expires_at=timestamp(made.expires_at),
+            permissions=",".join(f"{name}={level}" for name, level in sorted(made.permissions.items())),
+            repositories=len(made.repository_ids) if made.repository_ids is not None else None,
         )
         return made
 

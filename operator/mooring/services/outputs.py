@@ -17,6 +17,7 @@ from mooring.domain.names import label_value
 from mooring.domain.origins import host_of
 from mooring.domain.outputs import check_output, output_secret, registry_of, token_in_output
 from mooring.domain.ownership import is_owned
+from mooring.domain.reasons import Reason
 from mooring.domain.resources.github_installation import GitHubInstallation, OutputFormat, TokenOutput
 from mooring.domain.scopes import Scope, TokenKey, output_scope
 from mooring.ports import MintedToken, Object
@@ -113,7 +114,12 @@ class Outputs:
                 self._minting.adopt(key, token)
                 return token, key
         key = key_for(found, scope, await self._scoping.ids(found, scope.repositories), found.key.namespace)
-        return await self._minting.get(found, key), key
+        try:
+            return await self._minting.get(found, key, "output"), key
+        except Stalled as trouble:
+            if trouble.reason is not Reason.SCOPE_REFUSED:
+                raise
+            raise await self._scoping.explain(found, scope.repositories, trouble) from None
 
     def _held(
         self, found: Found, output: TokenOutput, scope: Scope, live: Object | None
@@ -142,7 +148,8 @@ class Outputs:
         if missing := token.repository_ids - reached.keys():
             shown = {full_name.casefold() for full_name in reached.values()}
             named = [name for name in scope.repositories or () if name.casefold() not in shown]
-            raise not_covered(found, named or [f"the repository with the id {number}" for number in missing])
+            lost = not_covered(found, named or [f"the repository with the id {number}" for number in missing])
+            raise await self._scoping.explain(found, scope.repositories, lost)
         self._compared[place] = found.read_at
 
     def _manifest(self, found: Found, output: TokenOutput, token: MintedToken) -> Object:

@@ -38,11 +38,13 @@ class Scoping:
         self._counted: dict[str, tuple[datetime, int, str | None]] = {}
         # Ids by the names under which they were first asked for: another repository under the name is not meant.
         self._pinned: dict[str, dict[str, int]] = {}
+        # Names of which people were told so, and the generation then: whoever writes the spec anew means the new one.
+        self._told: dict[str, tuple[int, set[str]]] = {}
 
     async def reader(self, found: Found, consumer: str) -> MintedToken:
         """Return a token to read with on behalf of a namespace. It stays in memory."""
         reads = CLONE_PERMISSIONS if "contents" in found.facts.permissions else {"metadata": "read"}
-        return await self._minting.get(found, key_for(found, Scope(reads, None), None, consumer))
+        return await self._minting.get(found, key_for(found, Scope(reads, None), None, consumer), "reading")
 
     async def names(self, found: Found, *, fresh: bool = False) -> Mapping[int, str]:
         """Return all repositories that an installation covers, as of when it was last read."""
@@ -60,7 +62,7 @@ class Scoping:
         """Return the ids of named repositories (None: all); raise Stalled where one is not covered."""
         if wanted is None:
             return None
-        names, pinned = list(wanted), self._pinned.setdefault(found.uid, {})
+        names, pinned = list(wanted), self._pins(found)
         unknown = [name for name in names if name.casefold() not in pinned]
         if unknown:
             ids = {full_name.casefold(): number for number, full_name in (await self.names(found)).items()}
@@ -68,6 +70,34 @@ class Scoping:
                 raise not_covered(found, missing)
             pinned.update({name.casefold(): ids[name.casefold()] for name in unknown})
         return frozenset(pinned[name.casefold()] for name in names)
+
+    def _pins(self, found: Found) -> dict[str, int]:
+        pinned = self._pinned.setdefault(found.uid, {})
+        told = self._told.get(found.uid)
+        if told is not None and told[0] != found.installation.metadata.generation:
+            for name in told[1]:
+                pinned.pop(name, None)
+            del self._told[found.uid]
+        return pinned
+
+    async def explain(self, found: Found, wanted: Iterable[str] | None, refused: Stalled) -> Stalled:
+        """Say why GitHub refuses a token for named repositories, where the list of what there is tells it."""
+        if wanted is None:
+            return refused
+        pinned = self._pins(found)
+        ids = {full_name.casefold(): number for number, full_name in (await self.names(found, fresh=True)).items()}
+        if missing := [name for name in wanted if name.casefold() not in ids]:
+            return not_covered(found, missing)
+        changed = [name for name in wanted if pinned.get(name.casefold()) not in {None, ids[name.casefold()]}]
+        if changed:
+            generation = int(found.installation.metadata.generation or 0)
+            self._told[found.uid] = generation, {name.casefold() for name in changed}
+            return Stalled(
+                Reason.REPOSITORY_CHANGED,
+                f"Another repository has taken the name {', '.join(sorted(changed)[:5])}: its id differs from the one"
+                " that was meant. Change the spec in any way to mean the new one.",
+            )
+        return refused
 
     async def count(self, found: Found, known: int | None) -> int | None:
         """Return how many repositories an installation covers; a token is made for it only where that is not known."""
@@ -86,7 +116,7 @@ class Scoping:
 
     def forget(self, uid: str) -> None:
         """Forget an installation object."""
-        for book in (self._listed, self._counted, self._pinned):
+        for book in (self._listed, self._counted, self._pinned, self._told):
             book.pop(uid, None)
 
 

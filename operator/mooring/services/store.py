@@ -147,6 +147,10 @@ class Store:
         """Return who depends on something, in a stable order."""
         return sorted(self._referrers.get(Reference(kind, namespace, name), ()))
 
+    def is_gone(self, uid: str) -> bool:
+        """Tell whether an object of this uid was there a while ago."""
+        return uid in self._gone
+
     def installation_marked(self, mark: str) -> Key | None:
         """Return the installation whose clone Secrets carry this mark in their names."""
         return self._marked.get(mark)

@@ -12,6 +12,7 @@ from datetime import datetime
 from functools import partial
 from hashlib import sha256
 
+from mooring.domain import names
 from mooring.domain.drift import differences
 from mooring.domain.errors import Stalled, Trouble, Waiting
 from mooring.domain.fingerprints import fingerprint
@@ -133,14 +134,27 @@ class TokenSecrets:
         """Have a Secret of ours go; its token is nobody's from now on. See `Tended.let_go`."""
         place = _place(live)
         written = self._written.pop(place, None)
-        tended.dropped |= {it for it in (token_in(live), written.token if written else None) if it is not None}
-        tended.leaving.append(partial(self._remove, key, place, live))
+        token = token_in(live)
+        tended.dropped |= {it for it in (token, written.token if written else None) if it is not None}
+        told = read_annotations(live["metadata"].get("annotations"))
+        tended.leaving.append(partial(self._remove, key, place, live, told.fingerprint if told is not None else None))
 
-    async def _remove(self, key: Key, place: Place, live: Object) -> None:
+    def forget_vanished(self, places: Iterable[Place], tended: Tended) -> None:
+        """Take note that Secrets are gone which we did not remove: with their owners, by the garbage collector."""
+        for place in places:
+            written = self._written.pop(place, None)
+            if written is not None:
+                tended.dropped.add(written.token)
+
+    def written_in(self, namespace: str, mark: str) -> list[Place]:
+        """Return where clone credentials of an installation were written in a namespace."""
+        return [place for place in self._written if place[0] == namespace and names.marked_in(place[1]) == mark]
+
+    async def _remove(self, key: Key, place: Place, live: Object, mark: str | None) -> None:
         await self._delete(live)
         self._platform.secrets.changed(*place)
         self._repairs.forget(place)
-        self._record("token.copy_removed", key, place, None)
+        self._record("token.copy_removed", key, place, mark)
 
     async def remove_ended(
         self, key: Key, lives: Iterable[Object], now: datetime, token_in: TokenIn, tended: Tended
@@ -242,6 +256,7 @@ _ENDING = frozenset(
         Reason.NOT_ALLOWED,
         Reason.PERMISSION_MISSING,
         Reason.REPOSITORY_NOT_COVERED,
+        Reason.REPOSITORY_CHANGED,
         Reason.SCOPE_REFUSED,
     }
 )

@@ -55,7 +55,6 @@ REFUSED = [
     *(("impersonate", CORE, kind, "") for kind in ("users", "groups")),
     ("create", CORE, "serviceaccounts/token", ""),
     *((verb, CORE, "configmaps", "") for verb in ("list", "create", "patch", "delete")),
-    ("get", CORE, "configmaps", "another"),
     ("deletecollection", CORE, "secrets", ""),
     *((verb, "events.k8s.io", "events", "") for verb in ("get", "list", "delete")),
     *((verb, "coordination.k8s.io", "leases", "another") for verb in ("get", "update", "delete")),

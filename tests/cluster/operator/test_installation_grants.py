@@ -129,7 +129,8 @@ def test_what_is_not_granted_reads_like_what_does_not_exist(lender: Lender, more
     assert "RepositoryNotCovered" in told[0]
     assert "InstallationNotFound" in told[2]
     # Nor does GitHub's answer, or the time that it takes, tell them apart: nothing was asked.
-    assert hub.journal(since) == []
+    # (Tokens of namespaces that other tests have left are ended meanwhile.)
+    assert [entry for entry in hub.journal(since) if entry["method"] != "DELETE"] == []
 
 
 def conditions(found: Object) -> list[dict[str, Any]]:
