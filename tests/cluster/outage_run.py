@@ -24,7 +24,7 @@ from tests.cluster.token_life import lifetime
 
 # Requests of one operator to the API server in the course of an outage, which is a minute. A dozen watches and half
 # a dozen objects are tried again and again, each after some seconds.
-MOST_ASKED = 1500
+MOST_ASKED = 1000
 BY_RIGHT = frozenset({"operator.kubeconfig"})
 
 

@@ -81,7 +81,7 @@ class ApiTrouble:
     def begin(self, proxy: CuttingProxy) -> None:
         """Let it begin."""
         proxy.trouble = self
-        if self.gone or self.status == 503:
+        if self.gone or self.status in {401, 503}:
             proxy.each_stream(cut)
         if self.watch_ends is not None:
             proxy.each_stream(self.watch_ends)

@@ -27,6 +27,8 @@ SERVER_SECONDS, CONNECT_SECONDS, INACTIVITY_SECONDS = 600, 10, 150
 PAGE_SECONDS = 60
 # Objects in a page of a list: it bounds what a start needs of memory.
 PAGE_OBJECTS = 200
+# Seconds for Kopf to come to an end that nobody asked for; it kills the process then.
+ENDING_SECONDS = 30
 # Seconds between tries while the API server is away; the last one is repeated.
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
@@ -82,6 +84,7 @@ def configuration() -> kopf.OperatorSettings:
     settings.networking.request_timeout = PAGE_SECONDS
     settings.networking.connect_timeout = CONNECT_SECONDS
     settings.networking.error_backoffs = Endless()
+    settings.process.ultimate_exiting_timeout = ENDING_SECONDS
     return settings
 
 

@@ -51,6 +51,9 @@ class Pace:
         """Send a request of Kopf's when it is time."""
         if request.url.query.get("watch") == "true":
             await self.wait(request.url.path)
+            if request.session.closed:
+                # Refused meanwhile. This is how aiohttp says it, and what Kopf takes for a reason to log in again.
+                raise RuntimeError("Session is closed")
         return await handler(request)
 
 

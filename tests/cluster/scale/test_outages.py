@@ -21,8 +21,12 @@ pytestmark = pytest.mark.scale
 # Seconds that installation tokens live that are there before the outages: all are due in their course, which so takes
 # longer than the minute after which Kopf would give up.
 LIFE = 100
-# Seconds from the end of an outage until everything is as it must be.
-PROMISE = dict.fromkeys((*API_TROUBLES, *GITHUB_TROUBLES), 60.0) | {"watches-silent": 170.0}
+# Seconds from the end of an outage until everything is as it must be. Where nothing tells that it is over, delays have
+# doubled: as long again as the outage, five minutes at most. Where watches come back, that tells. A watch that says
+# nothing is given up after two minutes and a half.
+PROMISE = dict.fromkeys((*API_TROUBLES, *GITHUB_TROUBLES), 75.0)
+PROMISE |= dict.fromkeys(("gone", "no-backend", "watches-cut", "expired", "conflicts", "too-busy", "slow"), 25.0)
+PROMISE |= {"github-limits": 25.0, "github-slow": 25.0, "watches-silent": 170.0}
 
 
 @pytest.fixture(scope="module")

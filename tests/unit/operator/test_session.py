@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any, cast
 
 import aiohttp
 import kopf
+import pytest
 from yarl import URL
 
 from mooring.handlers.session import SETTLED_SECONDS, WAITS, Pace, paced
@@ -29,18 +31,26 @@ class Time:
         self.now += seconds
 
 
-class Request:
-    """As much of a request as a pace looks at."""
+async def ask(pace: Pace, path: str, *, closed: bool = False) -> None:
+    """Ask as Kopf does, but that nothing is sent."""
 
-    def __init__(self, path: str) -> None:
-        self.url = URL(f"https://cluster.example{path}")
-
-
-async def ask(pace: Pace, path: str) -> None:
     async def handler(_: Any) -> Any:
         return None
 
-    await pace(cast("aiohttp.ClientRequest", Request(path)), handler)
+    made = paced(kopf.ConnectionInfo(server="https://cluster.example"), pace).aiohttp_session
+    if closed:
+        await made.close()
+    (middleware,) = made._middlewares  # noqa: SLF001 - what a request goes through
+    request = SimpleNamespace(url=URL(f"https://cluster.example{path}"), session=made)
+    try:
+        await middleware(cast("aiohttp.ClientRequest", request), handler)
+    finally:
+        await made.close()
+
+
+async def test_a_session_that_was_closed_meanwhile_says_so() -> None:
+    with pytest.raises(RuntimeError, match="Session is closed"):
+        await ask(Time().pace(), "/projects?watch=true", closed=True)
 
 
 async def test_watches_that_end_at_once_are_opened_ever_more_slowly() -> None:
@@ -51,6 +61,19 @@ async def test_watches_that_end_at_once_are_opened_ever_more_slowly() -> None:
     assert len(time.slept) >= 90
     assert sum(time.slept) > 100
     assert max(time.slept) <= WAITS[1]
+
+
+async def test_a_watch_that_lived_makes_good_for_those_before() -> None:
+    time = Time()
+    pace = time.pace()
+    for _ in range(20):
+        await ask(pace, "/projects?watch=true")
+    time.now += SETTLED_SECONDS + 1
+    await ask(pace, "/projects?watch=true")
+    time.slept.clear()
+    await ask(pace, "/projects?watch=true")
+    (slept,) = time.slept
+    assert slept <= WAITS[0]
 
 
 async def test_a_good_watch_a_list_and_another_kind_do_not_wait() -> None:
