@@ -283,6 +283,8 @@ def test_a_hundred_projects_share_few_clone_credentials(world: World, tmp_path_f
         people.until_every("Project", dict.fromkeys(names, is_ready), seconds=PATIENCE)
         seconds = time.monotonic() - began
         made = [entry for entry in minted(world.hub, since) if "repository_ids" in entry["asked"]]
+        # The thousand of the other test go on being renewed meanwhile.
+        made = [entry for entry in made if of_it in entry["path"]]
     mounted = clone_secrets(people)
     print(f"{PROJECTS} Projects were Ready in {seconds:.1f} s, with {len(made)} clone tokens")  # noqa: T201 - the figure
     assert len(made) <= MOST_CLONE_MINTS
