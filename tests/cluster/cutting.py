@@ -1,5 +1,7 @@
 """A proxy before the API server that ends the operator, as a crash does, at the nth change that it asks for.
 
+It keeps what the operator asked to be changed, and can be closed, as if the API server were away.
+
 It takes plain HTTP on loopback, and speaks TLS to the API server with the credential that it was given. It runs in a
 thread of its own, because the people of a test wait in theirs.
 """
@@ -60,6 +62,10 @@ class CuttingProxy:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="cutting proxy")
         self.armed: Cut | None = None
+        # Method and path of all changes that were asked for.
+        self.changes: list[str] = []
+        # Nobody answers.
+        self.closed = False
         self.url = ""
 
     def start(self) -> None:
@@ -109,6 +115,10 @@ class CuttingProxy:
         return await asyncio.shield(asyncio.create_task(self._pass(request, body)))
 
     async def _pass(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if self.closed:
+            return self._nothing(request)
+        if request.method in CHANGES:
+            self.changes.append(f"{request.method} {request.path}")
         cut = self.armed
         strikes = cut is not None and cut.counts(request)
         if strikes and cut is not None and cut.when == "before":

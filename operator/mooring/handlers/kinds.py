@@ -59,14 +59,15 @@ def configuration() -> kopf.OperatorSettings:
     return settings
 
 
-async def follow(settings: Settings, intake: Intake, stop: Stop) -> None:
-    """Follow the three kinds until a signal ends it; then stop what else runs."""
+async def follow(settings: Settings, intake: Intake, stop: Stop, ending: asyncio.Event) -> None:
+    """Follow the three kinds until a signal or `ending` ends it; then stop what else runs."""
     await kopf.operator(
         registry=registry(intake, stop),
         settings=configuration(),
         standalone=True,
         clusterwide=not settings.watch_namespaces,
         namespaces=settings.watch_namespaces,
+        stop_flag=ending,
     )
     asyncio.get_running_loop().set_exception_handler(_left_open)
 

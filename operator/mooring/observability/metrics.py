@@ -66,6 +66,11 @@ class Metrics:
             ["kind", "result"],
             registry=self.registry,
         )
+        self._leader = Gauge(
+            "mooring_leader",
+            "1 while this process leads beyond doubt, 0 while it stands by or may have lost its Lease.",
+            registry=self.registry,
+        )
         self._queue = Gauge("mooring_queue_depth", "Objects whose run is due or under way.", registry=self.registry)
         self._objects = Gauge(
             "mooring_objects", "Objects that the operator knows of.", ["kind"], registry=self.registry
@@ -90,6 +95,10 @@ class Metrics:
     def event_dropped(self) -> None:
         """Count an Event that nobody will see."""
         self._events_dropped.inc()
+
+    def watch_leader(self, leads: Callable[[], bool]) -> None:
+        """Ask whether this process leads whenever metrics are read."""
+        self._leader.set_function(lambda: float(leads()))
 
     def watch_queue(self, depth: Callable[[], int]) -> None:
         """Ask for the queue's depth whenever metrics are read."""

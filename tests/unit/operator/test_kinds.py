@@ -102,7 +102,7 @@ def test_watches_that_kopf_leaves_open_are_no_errors(
 
     async def process(*, ours: bool) -> None:
         if ours:
-            await follow(SETTINGS, Intake(platform(), lambda _: None), nothing)
+            await follow(SETTINGS, Intake(platform(), lambda _: None), nothing, asyncio.Event())
         else:
             await leaves_watches_open()
 
@@ -120,7 +120,7 @@ def test_other_errors_at_the_end_are_told(monkeypatch: pytest.MonkeyPatch, caplo
         pass
 
     async def process() -> None:
-        await follow(SETTINGS, Intake(platform(), lambda _: None), nothing)
+        await follow(SETTINGS, Intake(platform(), lambda _: None), nothing, asyncio.Event())
         asyncio.get_running_loop().call_exception_handler({"message": "something else"})
 
     monkeypatch.setattr(kopf, "operator", ends)
