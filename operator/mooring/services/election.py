@@ -194,7 +194,7 @@ class Election:
             asked = self._clock()
             left = self._tenure.left(asked, self._terms)
             if left <= 0:
-                told = f" ({self._trouble})" if self._trouble else ""
+                told = f" ({self._trouble.removesuffix(' It is tried again.')})" if self._trouble else ""
                 return f"it was not renewed for {asked - self._tenure.renewed:.0f} s{told}"
             seconds = min(self._terms.attempt, left)
             try:
@@ -207,7 +207,8 @@ class Election:
                 continue
             except Trouble as trouble:
                 self._note_trouble(trouble)
-                pause = self._terms.retry_every
+                left = self._tenure.left(self._clock(), self._terms)
+                pause = max(0.0, min(self._terms.retry_every, left))
                 continue
             if self._trouble is not None:
                 log.info("%s is renewed again", self._leases)
