@@ -71,6 +71,8 @@ class Process:
     away: bool = False
     deaf: bool = False
     stopped: bool = False
+    # Seconds until it hears what came of a write.
+    slow: float = 0.0
     reads: int = 0
     was_told: bool = False
     election: Election = field(init=False)
@@ -126,7 +128,8 @@ class Process:
         if self.away:
             raise Transient(Reason.CLUSTER_UNAVAILABLE, "The API server could not be reached.")
 
-    def _answer(self, lease: Lease | None) -> Lease:
+    async def _answer(self, lease: Lease | None) -> Lease:
+        await self.wait(asyncio.Event(), self.slow)
         if self.deaf:
             raise Transient(Reason.CLUSTER_UNAVAILABLE, "The API server did not answer in time.")
         assert lease is not None
@@ -142,15 +145,15 @@ class Process:
 
     async def take(self, seen: Lease | None, holder: str, lasting: int, transitions: int, *, seconds: float) -> Lease:
         await self._ask()
-        return self._answer(self.world.write(seen, Lease(holder, lasting, transitions, self._stamp(), "")))
+        return await self._answer(self.world.write(seen, Lease(holder, lasting, transitions, self._stamp(), "")))
 
     async def renew(self, held: Lease, *, seconds: float) -> Lease:
         await self._ask()
-        return self._answer(self.world.write(held, replace(held, renewed=self._stamp())))
+        return await self._answer(self.world.write(held, replace(held, renewed=self._stamp())))
 
     async def release(self, held: Lease, *, seconds: float) -> Lease:
         await self._ask()
-        return self._answer(self.world.write(held, replace(held, holder="", renewed=self._stamp())))
+        return await self._answer(self.world.write(held, replace(held, holder="", renewed=self._stamp())))
 
     async def follow(self, saw: Callable[[Lease | None], None]) -> None:
         def tell(lease: Lease | None) -> None:
