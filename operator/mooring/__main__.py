@@ -117,6 +117,7 @@ async def _serve_operator(settings: "Settings") -> int:
     from mooring.admin import AdminServer, CannotListenError
     from mooring.cluster.connection import ConfigurationError
     from mooring.domain.errors import Trouble
+    from mooring.domain.leadership import Lost
     from mooring.domain.policy import PolicyError
     from mooring.handlers import kinds
 
@@ -130,7 +131,9 @@ async def _serve_operator(settings: "Settings") -> int:
                 variable="MOORING_OPERATOR_LISTEN",
             ) as admin,
         ):
-            await operator.run(lambda stop: kinds.follow(settings, operator.intake, stop), admin.stop)
+            await operator.run(lambda stop, ending: kinds.follow(settings, operator.intake, stop, ending), admin.stop)
+    except Lost:
+        return NO  # the log has it
     except (ConfigurationError, PolicyError, CannotListenError) as problem:
         return _refuse(problem)
     except Trouble as trouble:

@@ -6,12 +6,13 @@ A method raises one of `domain.errors` and nothing else that a service would hav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
 from mooring.domain.installations import AppFacts, InstallationFacts, MintedToken
+from mooring.domain.leadership import Lease
 from mooring.domain.names import Kind, OwnKind
 
 # The facts about installations are the domain's own, and part of this port.
@@ -25,6 +26,7 @@ __all__ = [
     "Cluster",
     "GitHub",
     "InstallationFacts",
+    "Leases",
     "MintedToken",
     "Object",
     "Origin",
@@ -103,6 +105,30 @@ class Cluster(Protocol):
 
     async def emit(self, subject: Object, *, warning: bool, reason: str, message: str) -> None:
         """Post a Kubernetes Event about an object. Losing one is not an error."""
+        ...
+
+
+class Leases(Protocol):
+    """The one Lease that decides who leads. What is written is held to what was seen: else Changed is raised."""
+
+    async def read(self, *, seconds: float) -> Lease | None:
+        """Return the Lease as it is now, None where there is none."""
+        ...
+
+    async def take(self, seen: Lease | None, holder: str, lasting: int, transitions: int, *, seconds: float) -> Lease:
+        """Make the Lease where there was none, or become its holder."""
+        ...
+
+    async def renew(self, held: Lease, *, seconds: float) -> Lease:
+        """Say that its holder is still there."""
+        ...
+
+    async def release(self, held: Lease, *, seconds: float) -> Lease:
+        """Leave it to whoever comes first."""
+        ...
+
+    async def follow(self, saw: Callable[[Lease | None], None]) -> None:
+        """Tell of every change until cancelled; None where the Lease is gone."""
         ...
 
 

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from mooring.domain.names import GROUP
+from mooring.domain.names import GROUP, OPERATOR_LEASE
 
 ACCOUNT = "mooring-operator"
 NAMESPACE = "mooring-system"
@@ -129,6 +129,19 @@ OWN = (
         },
         names=("mooring-github-app",),
     ),
+    Grant(
+        "coordination.k8s.io",
+        ("leases",),
+        {
+            "get": "learns who leads before it takes, renews or releases the Lease",
+            "list": "learns at its start who leads",
+            "watch": "sees at once that the Lease was released",
+            "patch": "takes, renews and releases the Lease",
+        },
+        names=(OPERATOR_LEASE,),
+    ),
+    # Kubernetes cannot hold this verb to a name.
+    Grant("coordination.k8s.io", ("leases",), {"create": "makes the Lease where there is none"}),
 )
 
 

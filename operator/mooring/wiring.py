@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
+import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -18,9 +21,11 @@ from typing import Any
 from mooring.cluster.client import KubernetesCluster
 from mooring.cluster.connection import Connection
 from mooring.cluster.kinds import RESOURCES
+from mooring.cluster.leases import KubernetesLease
 from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain import names
 from mooring.domain.errors import Trouble
+from mooring.domain.leadership import Lost
 from mooring.domain.names import OwnKind
 from mooring.domain.origins import AllowedHosts
 from mooring.domain.policy import Policy, PolicyError, from_config_map
@@ -28,6 +33,7 @@ from mooring.github import GitHubAdapter
 from mooring.observability.audit import AuditLog
 from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics, Result, result_of
+from mooring.services.election import Election
 from mooring.services.herald import Herald
 from mooring.services.installations import Installations
 from mooring.services.intake import Intake
@@ -45,12 +51,16 @@ log = logging.getLogger(__name__)
 
 # The queue's loop turns every few seconds; this long without a turn means that the event loop hangs.
 LOOP_SECONDS = 60.0
+# Who stood by stays ready for so long while it fills its caches: what shares its Pod must not go out of service then.
+TAKEOVER_SECONDS = 60.0
 # Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
 LABELLED = ("Deployment", "Service", "Ingress")
 MANAGED = f"{names.MANAGED_BY}={names.MANAGER}"
 
 
 Stop = Callable[[], Awaitable[None]]
+# Kopf, given what stops everything else, and what says that it has to end.
+Follow = Callable[[Stop, asyncio.Event], Awaitable[None]]
 
 
 class SystemClock:
@@ -59,6 +69,12 @@ class SystemClock:
     def now(self) -> datetime:
         """Return the time in UTC."""
         return datetime.now(UTC)
+
+
+def seconds_since_boot() -> float:
+    """Return seconds that count on while the process, or the machine, is stopped; no date moves them."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic() if boot is None else time.clock_gettime(boot)
 
 
 @dataclass(slots=True)
@@ -71,6 +87,7 @@ class Operator:
     queue: WorkQueue
     metrics: Metrics
     health: Health
+    election: Election
     watches: list[Watch]
     # GitHubUsers and GitHubInstallations are listed before the first Project is looked at: else it would seem to have
     # no token to inherit, and no credential.
@@ -79,8 +96,41 @@ class Operator:
     close_installations: Stop
     close_github: Stop
 
-    async def run(self, kopf: Callable[[Stop], Awaitable[None]], also_stop: Stop) -> None:
-        """Fill the caches, then reconcile until Kopf ends, which a signal makes it do.
+    async def run(self, kopf: Follow, also_stop: Stop) -> None:
+        """Stand by until this process leads, then work until a signal ends it; raises Lost where another one leads.
+
+        The Lease is released when nothing of this process is at work any more.
+        """
+        ending = asyncio.Event()
+        _end_on_signals(ending)
+        try:
+            if await self._leads(ending):
+                async with asyncio.TaskGroup() as group:
+                    keeping = group.create_task(self.election.keep(ending.set), name="keep the Lease")
+                    await self._work(kopf, also_stop, ending)
+                    keeping.cancel()
+        finally:
+            await self.election.end()
+        if self.election.lost is not None:
+            raise Lost(self.election.lost)
+
+    async def _leads(self, ending: asyncio.Event) -> bool:
+        """Wait until this process leads, or has to end."""
+        winning = asyncio.create_task(self.election.win(), name="stand by")
+        signalled = asyncio.create_task(ending.wait(), name="wait for a signal")
+        try:
+            await asyncio.wait({winning, signalled}, return_when=asyncio.FIRST_COMPLETED)
+            if ending.is_set():
+                return False
+            winning.result()
+            return True
+        finally:
+            for task in (winning, signalled):
+                task.cancel()
+            await asyncio.gather(winning, signalled, return_exceptions=True)
+
+    async def _work(self, kopf: Follow, also_stop: Stop, ending: asyncio.Event) -> None:
+        """Fill the caches, then reconcile until Kopf ends.
 
         Kopf is given what stops everything else, and calls it when it is about to end: it would wait for whatever runs
         in the event loop, and then cancel it.
@@ -100,7 +150,7 @@ class Operator:
                 await self.close_github()
                 await also_stop()
 
-            await kopf(stop)
+            await kopf(stop, ending)
             await stop()
         await self.platform.herald.finish()
 
@@ -115,6 +165,12 @@ class Operator:
         await self.queue.serve()
 
 
+def _end_on_signals(ending: asyncio.Event) -> None:
+    """Have signals end what stands by; Kopf puts its own handlers in their place."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, ending.set)
+
+
 def allowed_hosts(policy: Policy, settings: Settings) -> AllowedHosts:
     """Put the policy's hosts beside the operator's own GitHub."""
     return AllowedHosts.of(policy.allowed_hosts, api=settings.github_api_url)
@@ -123,9 +179,15 @@ def allowed_hosts(policy: Policy, settings: Settings) -> AllowedHosts:
 @asynccontextmanager
 async def operator(settings: Settings, environ: Mapping[str, str], *, version: str) -> AsyncIterator[Operator]:
     """Build the operator. Raises ConfigurationError without access to a cluster, PolicyError for a bad policy."""
-    connection = await Connection.open(environ)
-    try:
-        clock, metrics = SystemClock(), Metrics(version=version)
+    clock, metrics = SystemClock(), Metrics(version=version)
+    async with AsyncExitStack() as stack:
+        # The Lease has a way of its own: it is renewed whatever else is under way, and the guard asks about it.
+        renewing = await Connection.open(environ)
+        stack.push_async_callback(renewing.close)
+        lease = KubernetesLease(renewing, clock, settings.namespace, names.OPERATOR_LEASE)
+        election = Election(lease, _identity(), seconds_since_boot)
+        connection = await Connection.open(environ, permit=election.permit)
+        stack.push_async_callback(connection.close)
         cluster = KubernetesCluster(connection, clock, instance=socket.gethostname())
         found = await cluster.read_config_map(settings.namespace, settings.policy_configmap)
         policy = from_config_map(_data(found))
@@ -138,37 +200,45 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
             version=version,
             api_url=settings.github_api_url,
             ca_file=settings.github_ca_file,
+            permit=election.permit,
         )
-        try:
-            platform = Platform(
-                herald=Herald(cluster, metrics.event_dropped),
-                recent=Recent(),
-                cluster=cluster,
-                github=github,
-                audit=AuditLog(),
-                clock=clock,
-                store=store,
-                secrets=Secrets(cluster),
-                api_url=settings.github_api_url,
-                sweep_interval=settings.sweep_interval,
-                checkout_image=settings.checkout_image,
-                policy=policy,
-                allowed_hosts=allowed_hosts(policy, settings),
-                namespace=settings.namespace,
-                app_secret=settings.github_app_secret,
-                public_base_url=settings.public_base_url,
-                namespaces=None if settings.watch_namespaces else {},
-            )
-            held["platform"] = platform
-            yield _assemble(settings, platform, connection, metrics, github.aclose)
-        finally:
-            await github.aclose()
-    finally:
-        await connection.close()
+        stack.push_async_callback(github.aclose)
+        platform = Platform(
+            herald=Herald(cluster, metrics.event_dropped),
+            recent=Recent(),
+            cluster=cluster,
+            github=github,
+            audit=AuditLog(),
+            clock=clock,
+            store=store,
+            secrets=Secrets(cluster),
+            api_url=settings.github_api_url,
+            sweep_interval=settings.sweep_interval,
+            checkout_image=settings.checkout_image,
+            policy=policy,
+            allowed_hosts=allowed_hosts(policy, settings),
+            namespace=settings.namespace,
+            app_secret=settings.github_app_secret,
+            public_base_url=settings.public_base_url,
+            namespaces=None if settings.watch_namespaces else {},
+        )
+        held["platform"] = platform
+        yield _assemble(settings, platform, connection, metrics, election=election, close_github=github.aclose)
+
+
+def _identity() -> str:
+    """Name this process: its Pod, so that people find it, and what no other process of that Pod has."""
+    return f"{socket.gethostname()}_{secrets.token_hex(4)}"
 
 
 def _assemble(
-    settings: Settings, platform: Platform, connection: Connection, metrics: Metrics, close_github: Stop
+    settings: Settings,
+    platform: Platform,
+    connection: Connection,
+    metrics: Metrics,
+    *,
+    election: Election,
+    close_github: Stop,
 ) -> Operator:
     queue: WorkQueue
 
@@ -187,10 +257,12 @@ def _assemble(
 
     queue = WorkQueue(run, platform.clock, group=lambda key: key.namespace if isinstance(key, Key) else key)
     metrics.watch_queue(lambda: queue.overdue)
+    metrics.watch_leader(lambda: election.leads)
     _watch_objects(metrics, platform)
     health, filled = Health(), Latch("the caches are being filled")
-    health.must_live("work loop", lambda: _stuck(queue, platform))
-    health.must_be_ready("caches", filled)
+    health.must_live("work loop", lambda: _stuck(queue, platform) if filled.is_set else None)
+    health.must_be_ready("Lease", election.has_no_part)
+    health.must_be_ready("caches", lambda: filled() if _must_be_filled(election) else None)
     return Operator(
         settings=settings,
         platform=platform,
@@ -198,6 +270,7 @@ def _assemble(
         queue=queue,
         metrics=metrics,
         health=health,
+        election=election,
         watches=_watches(settings, platform, connection, intake, queue),
         owners=[
             Watch(connection, Scope(RESOURCES[kind], place, contents=True), lambda seen: _take(intake, seen))
@@ -208,6 +281,11 @@ def _assemble(
         close_installations=installations.aclose,
         close_github=close_github,
     )
+
+
+def _must_be_filled(election: Election) -> bool:
+    """Tell whether empty caches make the process unready. Standing by is being ready, and so is taking over."""
+    return election.has_won and not election.took_over_within(TAKEOVER_SECONDS)
 
 
 def _watch_objects(metrics: Metrics, platform: Platform) -> None:

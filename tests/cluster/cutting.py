@@ -1,5 +1,7 @@
 """A proxy before the API server: it ends the operator at the nth change, or plays an API server that is in trouble.
 
+It keeps what the operator asked to be changed, and can be closed, as if the API server were away.
+
 It takes plain HTTP on loopback, and speaks TLS to the API server with the credential that it was given. It runs in a
 thread of its own, because the people of a test wait in theirs.
 """
@@ -82,6 +84,10 @@ class CuttingProxy:
         # What was asked, as `method path`, since somebody emptied it.
         self.asked: list[str] = []
         self._streams: set[Stream] = set()
+        # Method and path of all changes that were asked for.
+        self.changes: list[str] = []
+        # Nobody answers.
+        self.closed = False
         self.url = ""
 
     def each_stream(self, act: Callable[[Stream], None]) -> None:
@@ -146,6 +152,10 @@ class CuttingProxy:
         return await asyncio.shield(asyncio.create_task(self._pass(request, body)))
 
     async def _pass(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        if self.closed:
+            return self._nothing(request)
+        if request.method in CHANGES:
+            self.changes.append(f"{request.method} {request.path}")
         cut = self.armed
         strikes = cut is not None and cut.counts(request)
         if strikes and cut is not None and cut.when == "before":

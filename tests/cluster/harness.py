@@ -32,6 +32,7 @@ GROUPS = {
     "Event": "/apis/events.k8s.io/v1/namespaces/{}/events",
     "Deployment": "/apis/apps/v1/namespaces/{}/deployments",
     "ReplicaSet": "/apis/apps/v1/namespaces/{}/replicasets",
+    "Lease": "/apis/coordination.k8s.io/v1/namespaces/{}/leases",
     "Ingress": "/apis/networking.k8s.io/v1/namespaces/{}/ingresses",
 }
 

@@ -23,6 +23,7 @@ from lab.kubernetes.identity import service_account_kubeconfig
 from tests.cluster.conftest import PATIENCE, ROOT, Kube
 
 SYSTEM = "mooring-system"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases"
 CHECKOUT_IMAGE = "registry.example.com/mooring:test"
 
 
@@ -92,6 +93,15 @@ def install_role(kube: Kube, name: str, namespace: str = SYSTEM) -> None:
             "PATCH", f"{path}?fieldManager=tests&force=true", manifest, "application/apply-patch+yaml"
         )
         assert status in {200, 201}, body
+
+
+def free_lease(kube: Kube) -> None:
+    """Take the Lease from an operator that was killed, as an administrator may who knows that it is dead.
+
+    Without that the next one waits for the Lease's end, as it has to: nothing tells it that nobody is there any more.
+    """
+    status, body = kube.request("DELETE", f"{LEASES}/mooring-operator")
+    assert status in {200, 404}, body
 
 
 @contextmanager

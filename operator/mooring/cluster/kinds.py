@@ -50,6 +50,7 @@ _OTHERS = (
     Resource("Deployment", "apps", "v1", "deployments"),
     Resource("Ingress", "networking.k8s.io", "v1", "ingresses"),
     Resource("Event", "events.k8s.io", "v1", "events"),
+    Resource("Lease", "coordination.k8s.io", "v1", "leases"),
 )
 _OWN = tuple(Resource(kind.info.kind, GROUP, VERSION, kind.info.plural) for kind in KINDS)
 RESOURCES = {resource.kind: resource for resource in (*_OTHERS, *_OWN)}

@@ -48,6 +48,9 @@ ALLOW_PROJECTS_ANNOTATION = "mooring.dev/allow-projects"
 REDEPLOY_ANNOTATION = "mooring.dev/redeploy"
 RESTART_ANNOTATION = "mooring.dev/restart"
 
+# What decides which process leads, in the operator's own namespace.
+OPERATOR_LEASE = "mooring-operator"
+
 # Keys in Secrets
 GLOBAL_TOKEN_KEY = "github-token"  # noqa: S105 - a key's name
 EFFECTIVE_TOKEN_KEY = "token"  # noqa: S105 - a key's name

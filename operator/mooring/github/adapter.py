@@ -24,6 +24,7 @@ from mooring.github.clocks import Clocks
 from mooring.github.limits import LIMITS, Limits
 from mooring.github.memory import Memory
 from mooring.github.minting import Mint
+from mooring.github.network import Permit, always
 from mooring.github.pages import Pages
 from mooring.github.session import Request, Sessions, quiet
 from mooring.github.tls import Place
@@ -43,8 +44,12 @@ class GitHubAdapter:
         api_url: str = origins.DEFAULT_API_URL,
         ca_file: Path | None = None,
         limits: Limits = LIMITS,
+        permit: Permit = always,
     ) -> None:
-        """Take the policy as a function, because it may change at any time; `ca_file` holds for `api_url` alone."""
+        """Take the policy as a function, because it may change at any time; `ca_file` holds for `api_url` alone.
+
+        Every request that changes something is asked of `permit` before it is sent.
+        """
         quiet()
         self._limits = limits
         self._clock = clock
@@ -57,6 +62,7 @@ class GitHubAdapter:
             api=api_url,
             ca_file=ca_file,
             limits=limits,
+            permit=permit,
         )
         self._desk = Desk(self._sessions, clock=clock, hosts=hosts, registry=registry, limits=limits)
         pages = Pages(self._desk, limits)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mooring.domain.origins import Host
 from mooring.github.limits import Limits
-from mooring.github.network import GuardedBackend, OriginTransport
+from mooring.github.network import GuardedBackend, OriginTransport, Permit, always
 from mooring.github.tls import Authorities, Place
 
 _Key = tuple[Host, str]
@@ -24,8 +24,11 @@ class _Line:
 class Lines:
     """One transport for each host and trust. Nothing is opened before the first request."""
 
-    def __init__(self, *, backend: GuardedBackend, authorities: Authorities, limits: Limits) -> None:
+    def __init__(
+        self, *, backend: GuardedBackend, authorities: Authorities, limits: Limits, permit: Permit = always
+    ) -> None:
         self._backend = backend
+        self._permit = permit
         self._authorities = authorities
         self._limits = limits
         # As many as the administrator allows hosts.
@@ -40,7 +43,9 @@ class Lines:
         line = lines.get(place.line)
         if line is None:
             tls = self._authorities.context(place)
-            line = _Line(OriginTransport(place.base, backend=self._backend, tls=tls, limits=self._limits))
+            line = _Line(
+                OriginTransport(place.base, backend=self._backend, tls=tls, limits=self._limits, permit=self._permit)
+            )
             lines[place.line] = line
         lines.move_to_end(place.line)
         line.users += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import httpcore
@@ -19,6 +19,10 @@ from mooring.github.limits import Limits
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 MayBePrivate = Callable[[str, int], bool]
+# Raises one of `domain.errors` where this process may not change anything now.
+Permit = Callable[[], None]
+
+SAFE = frozenset({"GET", "HEAD"})
 
 
 class AddressRefused(Exception):
@@ -38,6 +42,10 @@ async def resolve(name: str, port: int) -> list[str]:
     loop = asyncio.get_running_loop()
     found = await loop.getaddrinfo(name, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def always() -> None:
+    """Permit everything."""
 
 
 class GuardedBackend(httpcore.AsyncNetworkBackend):
@@ -76,9 +84,18 @@ class GuardedBackend(httpcore.AsyncNetworkBackend):
 class OriginTransport(httpx.AsyncBaseTransport):
     """The connections to one origin. Credentials are in the requests, never here."""
 
-    def __init__(self, url: str, *, backend: GuardedBackend, tls: ssl.SSLContext, limits: Limits) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        backend: GuardedBackend,
+        tls: ssl.SSLContext,
+        limits: Limits,
+        permit: Permit = always,
+    ) -> None:
         self._host = origins.host_of(url)
         self._limits = limits
+        self._permit = permit
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=tls,
             max_connections=limits.connections,
@@ -95,6 +112,8 @@ class OriginTransport(httpx.AsyncBaseTransport):
         there = origins.Host(url.raw_host.decode("ascii"), url.port or origins.HTTPS)
         if url.scheme != "https" or there != self._host or url.userinfo:
             raise WrongOrigin
+        if request.method not in SAFE:
+            self._permit()
         answer = await self._pool.handle_async_request(
             httpcore.Request(
                 method=request.method,
@@ -103,7 +122,7 @@ class OriginTransport(httpx.AsyncBaseTransport):
                 ),
                 headers=request.headers.raw,
                 content=await request.aread(),
-                extensions=request.extensions,
+                extensions=self._extensions(request),
             )
         )
         try:
@@ -111,6 +130,20 @@ class OriginTransport(httpx.AsyncBaseTransport):
         finally:
             await answer.aclose()
         return httpx.Response(status_code=answer.status, headers=answer.headers, content=body)
+
+    def _extensions(self, request: httpx.Request) -> dict[str, Any]:
+        """Have a request that changes something asked about when its head, and when its body, is about to be sent.
+
+        Until then a connection had to be made, and the process may have been stopped for any time.
+        """
+        if request.method in SAFE:
+            return dict(request.extensions)
+
+        async def trace(event: str, _: Mapping[str, Any]) -> None:
+            if event.endswith((".send_request_headers.started", ".send_request_body.started")):
+                self._permit()
+
+        return {**request.extensions, "trace": trace}
 
     async def _body(self, answer: httpcore.Response) -> bytes:
         packed = [value for name, value in answer.headers if name.lower() == b"content-encoding"]

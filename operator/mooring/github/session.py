@@ -22,6 +22,7 @@ from githubkit.cache import MemCacheStrategy
 from githubkit.exception import GitHubException
 
 from mooring.domain import origins, token_shape
+from mooring.domain.leadership import NotLeading
 from mooring.github import answers, network, refs, tls
 from mooring.github.answers import Answer, Failed
 from mooring.github.clocks import Clocks
@@ -87,6 +88,7 @@ class Sessions:
         api: str,
         ca_file: Path | None,
         limits: Limits,
+        permit: network.Permit = network.always,
     ) -> None:
         self._clock = clock
         self._clocks = clocks
@@ -97,6 +99,7 @@ class Sessions:
             backend=network.GuardedBackend(may_be_private),
             authorities=tls.Authorities(own=own, own_file=ca_file, limits=limits),
             limits=limits,
+            permit=permit,
         )
 
     async def refs(self, place: Place, credential: Credential | None) -> Answer:
@@ -108,7 +111,7 @@ class Sessions:
         return await self.ask(place, credential, request)
 
     async def ask(self, place: Place, credential: Credential | None, request: Request) -> Answer:
-        """Ask once; raises HostRefused and tls.BadBundle, and nothing else."""
+        """Ask once; raises HostRefused, tls.BadBundle and NotLeading, and nothing else."""
         secret = credential.forms() if credential is not None else ()
         sent = self._clock.now()
         try:
@@ -118,6 +121,8 @@ class Sessions:
             return self._failed(request, f"did not answer within {self._limits.total_timeout:.0f} s")
         except GitHubException as error:
             cause = error.__cause__ or error
+            if isinstance(cause, NotLeading):
+                raise cause from None
             if isinstance(cause, network.AddressRefused):
                 logger.warning("%s leads to an address that is not allowed: nothing was sent", place.host)
                 raise HostRefused from None

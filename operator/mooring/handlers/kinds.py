@@ -88,10 +88,9 @@ def configuration() -> kopf.OperatorSettings:
     return settings
 
 
-async def follow(settings: Settings, intake: Intake, stop: Stop) -> None:
-    """Follow the three kinds until a signal ends it; then stop what else runs. Raises Ended where none did."""
-    ending, loop = asyncio.Event(), asyncio.get_running_loop()
-    others = asyncio.all_tasks()
+async def follow(settings: Settings, intake: Intake, stop: Stop, ending: asyncio.Event) -> None:
+    """Follow the three kinds until a signal or `ending` ends it; then stop what else runs. Raises Ended else."""
+    loop, others = asyncio.get_running_loop(), asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
         registry=registry(intake, stop),
         settings=configuration(),

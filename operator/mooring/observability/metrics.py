@@ -73,6 +73,11 @@ class Metrics:
             self._seconds.labels(kind=kind)
             for result in Result:
                 self._results.labels(kind=kind, result=result.value)
+        self._leader = Gauge(
+            "mooring_leader",
+            "1 while this process leads beyond doubt, 0 while it stands by or may have lost its Lease.",
+            registry=self.registry,
+        )
         self._queue = Gauge("mooring_queue_depth", "Objects whose run is due or under way.", registry=self.registry)
         self._objects = Gauge(
             "mooring_objects", "Objects that the operator knows of.", ["kind"], registry=self.registry
@@ -97,6 +102,10 @@ class Metrics:
     def event_dropped(self) -> None:
         """Count an Event that nobody will see."""
         self._events_dropped.inc()
+
+    def watch_leader(self, leads: Callable[[], bool]) -> None:
+        """Ask whether this process leads whenever metrics are read."""
+        self._leader.set_function(lambda: float(leads()))
 
     def watch_queue(self, depth: Callable[[], int]) -> None:
         """Ask for the queue's depth whenever metrics are read."""

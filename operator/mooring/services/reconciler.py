@@ -8,6 +8,7 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Protocol
 
 from mooring.domain.errors import Trouble
+from mooring.domain.leadership import NotLeading
 from mooring.domain.names import OwnKind
 from mooring.ports import Changed
 from mooring.services.store import Key
@@ -45,7 +46,9 @@ class Reconciler:
             return await self._services[key.kind].reconcile(key)
         except Trouble as trouble:
             found = trouble
-            log.warning(
+            log.log(
+                # Whose Lease has ended says so once, and not for each object.
+                logging.DEBUG if isinstance(trouble, NotLeading) else logging.WARNING,
                 "not done: %s",
                 trouble.message,
                 extra={"object": key._asdict(), "reason": trouble.reason.value},

@@ -28,6 +28,7 @@ from mooring.domain.secret_tokens import token_in
 from mooring.domain.tokens import Candidate
 from mooring.ports import AlreadyExists, Object
 from mooring.services import statuses
+from mooring.services.counts import Counts
 from mooring.services.platform import Platform
 from mooring.services.secrets import write_secret
 from mooring.services.store import Key, key_of
@@ -55,8 +56,7 @@ class Users:
         self._told: dict[Key, tuple[object, ...]] = {}
         # GitHub identities that were proven by this process, before the status says so.
         self._identities: dict[Key, int | None] = {}
-        # How each Project was resolved, for the counts: user -> Project -> source.
-        self._sources: dict[Key, dict[Key, str]] = {}
+        self._counts = Counts(platform.clock)
 
     # What Projects ask
 
@@ -96,15 +96,7 @@ class Users:
 
     def resolved(self, user: Key, project: Key, source: str | None) -> bool:
         """Note how a Project was resolved (None: it is gone); tell whether the counts changed."""
-        known = self._sources.setdefault(user, {})
-        before = known.get(project)
-        if source is None:
-            known.pop(project, None)
-        else:
-            known[project] = source
-        if not known:
-            del self._sources[user]
-        return before != source
+        return self._counts.note(user, project, source)
 
     # The kind's own reconcile
 
@@ -124,13 +116,14 @@ class Users:
         plain, others = await self._examine_all(user)
         trouble = self._trouble(user, plain, others)
         conflict = await self._keep_copy(user, plain)
+        projects, again = self._counts.of(key, (obj.get("status") or {}).get("projects"))
         observed = rules.UserObservation(
             user=user,
             generation=int(obj["metadata"].get("generation", 0)),
             status=obj.get("status") or {},
             facts=plain.facts if plain is not None else None,
             trouble=conflict or trouble,
-            projects=self._counts(key),
+            projects=projects,
             unreadable_grant=self._platform.namespaces is None
             and needs_labels(grant.namespaces for grant in user.spec.grants),
         )
@@ -138,20 +131,20 @@ class Users:
         self._tell(key, user, plain, others)
         if observed.trouble is not None and not isinstance(observed.trouble, Stalled):
             raise observed.trouble
-        return Again(
-            rules.next_look(
-                now,
-                interval=self._platform.sweep_interval,
-                jitter=random.random(),  # noqa: S311 - spreads the looks
-                expires_at=observed.facts.expires_at if observed.facts else None,
-                trouble=observed.trouble,
-            )
+        look = rules.next_look(
+            now,
+            interval=self._platform.sweep_interval,
+            jitter=random.random(),  # noqa: S311 - spreads the looks
+            expires_at=observed.facts.expires_at if observed.facts else None,
+            trouble=observed.trouble,
         )
+        return Again(look if again is None else min(look, again))
 
     def gone(self, key: Key) -> None:
         """Forget a user that was deleted, and have its Projects look again."""
         self._platform.token_states.pop(key, None)
         self._identities.pop(key, None)
+        self._counts.forget(key)
         if self._told.pop(key, None) is not None:
             self._ask_projects(key)
 
@@ -290,12 +283,6 @@ class Users:
                 platform.audit.record("token.copy_removed", **facts, secret=name)
         platform.secrets.changed(namespace, name)
         return None
-
-    def _counts(self, key: Key) -> dict[str, int]:
-        counts = {"global": 0, "project": 0, "none": 0}
-        for source in self._sources.get(key, {}).values():
-            counts[source] += 1
-        return counts
 
     def _tell(self, key: Key, user: GitHubUser, plain: Examined | None, others: list[tuple[str, Examined]]) -> None:
         """Ask the user's Projects to look again, where something that they depend on changed."""

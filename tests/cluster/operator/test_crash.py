@@ -28,6 +28,7 @@ from tests.cluster.harness import Hub, People, condition
 from tests.cluster.process import (
     SYSTEM,
     Mooring,
+    free_lease,
     install_roles,
     operator_environment,
     policy,
@@ -194,6 +195,7 @@ class Cluster:
             if mooring.process.poll() is None:
                 mooring.kill()
             mooring.process.wait(PATIENCE)
+            free_lease(self.kube)
 
     def people(self, flow: Flow) -> People:
         """Return somebody in a fresh namespace."""

@@ -276,7 +276,8 @@ def test_a_hundred_projects_share_few_clone_credentials(world: World, tmp_path_f
     people.apply(INSTALLATION, "many", {"account": "many", "appSecretRef": {"name": "app"}})
     names = [f"app-{number + 1}" for number in range(PROJECTS)]
     with running_operator(world.lab, world.kube, tmp_path_factory.mktemp("many"), MOORING_LOG_LEVEL="info"):
-        people.until_every(INSTALLATION, {"many": is_ready}, seconds=PATIENCE)
+        found = people.until_every(INSTALLATION, {"many": is_ready}, seconds=PATIENCE)["many"]
+        of_it = f"/installations/{found['status']['installationId']}/"
         since, began = world.hub.mark(), time.monotonic()
         with ThreadPoolExecutor(AT_ONCE) as pool:
             list(pool.map(lambda name: people.apply("Project", name, project(name)), names))

@@ -119,7 +119,7 @@ async def asked_to_end(asked: asyncio.Event) -> None:
 
 
 def following() -> Coroutine[Any, Any, None]:
-    return follow(SETTINGS, Intake(platform(), lambda _: None), nothing)
+    return follow(SETTINGS, Intake(platform(), lambda _: None), nothing, asyncio.Event())
 
 
 def test_watches_that_kopf_leaves_open_are_no_errors(
