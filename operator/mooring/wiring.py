@@ -24,6 +24,7 @@ from mooring.cluster.kinds import RESOURCES
 from mooring.cluster.leases import KubernetesLease
 from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain import names
+from mooring.domain.conditions import is_stalled
 from mooring.domain.errors import Trouble
 from mooring.domain.leadership import Lost
 from mooring.domain.names import OwnKind
@@ -33,6 +34,7 @@ from mooring.github import GitHubAdapter
 from mooring.observability.audit import AuditLog
 from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics, Result, result_of
+from mooring.ports import Changed
 from mooring.services.election import Election
 from mooring.services.herald import Herald
 from mooring.services.installations import Installations
@@ -40,7 +42,7 @@ from mooring.services.intake import Intake
 from mooring.services.platform import Platform, TokenState
 from mooring.services.projects import Projects
 from mooring.services.recent import Recent
-from mooring.services.reconciler import Reconciler, Service
+from mooring.services.reconciler import Observer, Reconciler, Service
 from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
 from mooring.services.users import Users
@@ -53,6 +55,8 @@ log = logging.getLogger(__name__)
 LOOP_SECONDS = 60.0
 # Who stood by stays ready for so long while it fills its caches: what shares its Pod must not go out of service then.
 TAKEOVER_SECONDS = 60.0
+# What is under way at the end gets so long. Kubernetes gives 30 s for all of it.
+DRAIN_SECONDS = 5.0
 # Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
 LABELLED = ("Deployment", "Service", "Ingress")
 MANAGED = f"{names.MANAGED_BY}={names.MANAGER}"
@@ -141,6 +145,7 @@ class Operator:
             tasks.append(group.create_task(self.platform.herald.serve(), name="Events"))
 
             async def stop() -> None:
+                await self.queue.drain(DRAIN_SECONDS)
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -250,7 +255,7 @@ def _assemble(
     installations = Installations(platform, intake.ask_projects, ask)
     projects = Projects(platform, users, installations, ask)
     services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
-    reconciler = Reconciler(services, _observer(metrics))
+    reconciler = Reconciler(services, observer(metrics, platform.store))
 
     async def run(key: Hashable) -> Any:
         return await reconciler(key)
@@ -313,10 +318,18 @@ def _stuck(queue: WorkQueue, platform: Platform) -> str | None:
     return f"has not turned for {quiet:.0f} s" if quiet > LOOP_SECONDS else None
 
 
-def _observer(metrics: Metrics) -> Callable[[str, Trouble | Exception | None, float], None]:
-    def observe(kind: str, found: Trouble | Exception | None, seconds: float) -> None:
-        ended = Result.OK if found is None else Result.DEFECT
-        metrics.reconciled(kind, result_of(found) if isinstance(found, Trouble) else ended, seconds)
+def observer(metrics: Metrics, store: Store) -> Observer:
+    """Count each run by what came of it."""
+
+    def observe(key: Key, found: Exception | None, seconds: float) -> None:
+        if found is None:
+            # A run that says in the status that a person must act has gone through all the same.
+            result = Result.STALLED if is_stalled(store.get(key)) else Result.OK
+        elif isinstance(found, Trouble):
+            result = result_of(found)
+        else:
+            result = Result.CHANGED if isinstance(found, Changed) else Result.DEFECT
+        metrics.reconciled(key.kind, result, seconds)
 
     return observe
 

@@ -93,3 +93,9 @@ def _settled(reason: Reason, message: str) -> tuple[Wanted, ...]:
         Wanted(ConditionType.RECONCILING, False, reason, "Nothing to do."),
         Wanted(ConditionType.STALLED, False, reason, "Nothing is in the way."),
     )
+
+
+def is_stalled(obj: Mapping[str, Any] | None) -> bool:
+    """Tell whether an object's status says that a person must act."""
+    conditions = ((obj or {}).get("status") or {}).get("conditions") or ()
+    return any(it.get("type") == ConditionType.STALLED.value and it.get("status") == "True" for it in conditions)

@@ -25,8 +25,8 @@ class Service(Protocol):
         ...
 
 
-# Kind, trouble (None: it went well), seconds.
-Observer = Callable[[str, Trouble | Exception | None, float], None]
+# Object, what ended the run (None: it went through), seconds.
+Observer = Callable[[Key, Exception | None, float], None]
 
 
 class Reconciler:
@@ -41,7 +41,7 @@ class Reconciler:
         if not isinstance(key, Key) or key.kind not in self._services:
             return None
         started = time.perf_counter()
-        found: Trouble | Exception | None = None
+        found: Exception | None = None
         try:
             return await self._services[key.kind].reconcile(key)
         except Trouble as trouble:
@@ -54,11 +54,12 @@ class Reconciler:
                 extra={"object": key._asdict(), "reason": trouble.reason.value},
             )
             raise
-        except Changed:
+        except Changed as moved:
+            found = moved
             log.debug("observed again: it changed meanwhile", extra={"object": key._asdict()})
             raise
         except Exception as error:
             found = error
             raise
         finally:
-            self._observe(key.kind, found, time.perf_counter() - started)
+            self._observe(key, found, time.perf_counter() - started)

@@ -100,6 +100,8 @@ class WorkQueue:
         # Keys whose last run failed because the API server did not answer as it should.
         self._cut_off: set[Hashable] = set()
         self._wake = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._closing = False
         # The last time that the loop turned, for the health check.
         self.turned = clock.now()
 
@@ -168,7 +170,11 @@ class WorkQueue:
             while True:
                 self.turned = self._clock.now()
                 self._wake.clear()
-                while len(self._young) < self._runs_at_once and (key := self._next_due()) is not None:
+                while (
+                    not self._closing
+                    and len(self._young) < self._runs_at_once
+                    and (key := self._next_due()) is not None
+                ):
                     self._running.add(key)
                     self._young.add(key)
                     self._shares[self._group(key)].young += 1
@@ -186,6 +192,7 @@ class WorkQueue:
     def _end(self, key: Hashable) -> None:
         """Take note of the end of a run."""
         self._running.discard(key)
+        self._ended.set()
         group = self._group(key)
         share = self._shares[group]
         if key in self._young:
@@ -203,6 +210,21 @@ class WorkQueue:
             heapq.heappush(self._heap, entry)
         share.held.clear()
         self._wake.set()
+
+    async def drain(self, seconds: float) -> None:
+        """Begin nothing more, and let what is under way come to its end for a while.
+
+        A request that is cut off may be carried out all the same: a token that nobody knows of, a write after the Lease
+        was given away.
+        """
+        self._closing = True
+        try:
+            async with asyncio.timeout(seconds):
+                while self._running:
+                    self._ended.clear()
+                    await self._ended.wait()
+        except TimeoutError:
+            log.warning("%d runs are cut off: they did not end in %.0f s", len(self._running), seconds)
 
     async def _pause(self) -> None:
         # A full house is woken by whoever leaves it; a turn now and then shows that the loop is alive.

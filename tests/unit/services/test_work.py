@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from mooring.domain.errors import Stalled, Transient, Trouble, Waiting
 from mooring.domain.reasons import Reason
 from mooring.ports import Changed
@@ -315,3 +317,31 @@ async def test_runs_that_hang_give_their_places_to_others() -> None:
         assert len(runs.started) == 41
     assert len(queue) == 0
     assert not queue._shares  # noqa: SLF001 - what must stay small is seen nowhere else
+
+
+async def test_at_the_end_runs_are_let_through_and_none_begins() -> None:
+    runs = Runs()
+    queue = WorkQueue(runs, FakeClock())
+    runs.gate.clear()
+    async with serving(queue):
+        queue.add("a")
+        await settle()
+        draining = asyncio.create_task(queue.drain(60))
+        queue.add("b")
+        await settle()
+        assert not draining.done()
+        runs.gate.set()
+        await settle()
+        assert draining.done()
+        assert runs.started == ["a"]
+
+
+async def test_a_run_that_hangs_holds_the_end_up_for_a_while_only(caplog: pytest.LogCaptureFixture) -> None:
+    runs = Runs()
+    queue = WorkQueue(runs, FakeClock())
+    runs.gate.clear()
+    async with serving(queue):
+        queue.add("a")
+        await settle()
+        await queue.drain(0)
+    assert "1 runs are cut off" in caplog.text
