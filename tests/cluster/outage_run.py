@@ -19,12 +19,14 @@ from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.cutting import CuttingProxy
 from tests.cluster.harness import Hub, People
 from tests.cluster.outages import API_TROUBLES, GITHUB_TROUBLES, Life, github_trouble
-from tests.cluster.process import SYSTEM, Mooring, install_roles, operator_environment, start_operator, wait_ready
+from tests.cluster.process import Mooring, install_another, operator_environment, start_operator, wait_ready
 from tests.cluster.token_life import lifetime
 
 # Requests of one operator to the API server in the course of an outage, which is a minute. A dozen watches and half
 # a dozen objects are tried again and again, each after some seconds.
 MOST_ASKED = 1000
+# What an operator says that could not renew its Lease, and one that finds no API server at its start.
+LOST_ITS_LEASE, CANNOT_START = "mooring-operator is lost", "mooring: cannot start:"
 BY_RIGHT = frozenset({"operator.kubeconfig"})
 
 
@@ -45,15 +47,17 @@ class Operated:
 
     @classmethod
     @contextmanager
-    def running(cls, lab: Lab, folder: Path, name: str, lives: list[Life]) -> Iterator[Operated]:
-        """Run it until the end of the block; it is ready when the block begins."""
+    def running(cls, lab: Lab, kube: Kube, folder: Path, name: str, lives: list[Life]) -> Iterator[Operated]:
+        """Run it until the end of the block, in a namespace of its own."""
         folder.mkdir()
-        kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
+        system = f"mooring-{name}"
+        install_another(kube, system)
+        kubeconfig = service_account_kubeconfig(lab.env, system, system, folder / "operator.kubeconfig")
         proxy = CuttingProxy(Access.load(kubeconfig))
         proxy.start()
         proxy.lead_here(kubeconfig)
         places = ",".join(life.people.namespace for life in lives)
-        environment = operator_environment(lab, kubeconfig, MOORING_WATCH_NAMESPACES=places)
+        environment = operator_environment(lab, kubeconfig, MOORING_NAMESPACE=system, MOORING_WATCH_NAMESPACES=places)
         operated = cls(name, folder, environment, proxy, start_operator(environment, folder), lives)
         try:
             yield operated
@@ -66,14 +70,20 @@ class Operated:
         """Start it again where it ended."""
         code = self.mooring.process.poll()
         if code is not None:
-            self.ends.append(code)
+            if not self._ended_as_it_has_to(code):
+                self.ends.append(code)
             self.mooring = start_operator(self.environment, self.folder)
+
+    def _ended_as_it_has_to(self, code: int) -> bool:
+        """Tell whether it could not renew its Lease for so long, or could not begin: Kubernetes starts it again."""
+        last = self.mooring.log.splitlines()[-5:]
+        return code == 1 and any(words in line for line in last for words in (LOST_ITS_LEASE, CANNOT_START))
 
     def check(self) -> None:
         """See that it lived on, asked in no hurry, and that no secret is anywhere but where it belongs."""
         assert self.ends == [], self.mooring.log[-4000:]
         assert len(self.asked) <= MOST_ASKED, Counter(self.asked).most_common(5)
-        lines = self.mooring.log.splitlines()
+        lines = [line for line in self.mooring.log.splitlines() if not line.startswith(CANNOT_START)]
         assert all(line.startswith("{") for line in lines), [line for line in lines if line[:1] != "{"][:5]
         assert [line["message"] for line in map(read, lines) if line.get("level") == "critical"] == []
         assert [line["message"] for line in map(read, lines) if line.get("message") == "reconcile failed"] == []
@@ -107,7 +117,6 @@ class Outages:
 
     def begin(self, names: Sequence[str], seconds: int) -> None:
         """Have a namespace for each, with tokens of installations that live so long."""
-        install_roles(self.kube)
         # Whether a token is live is asked more often than GitHub lets anybody ask with one that is not.
         self.hub.control("POST", "/limits", {"anonymous": 100_000})
         api = [[name] for name in names if name in API_TROUBLES]
@@ -115,7 +124,9 @@ class Outages:
         groups = [*api, *([github] if github else [])]
         lives = {name: Life.make(name, self._people(name), self.hub) for name in names}
         for group in groups:
-            running = Operated.running(self.lab, self.folder / group[0], group[0], [lives[name] for name in group])
+            running = Operated.running(
+                self.lab, self.kube, self.folder / group[0], group[0], [lives[name] for name in group]
+            )
             self.operated.append(self._stack.enter_context(running))
         for operated in self.operated:
             wait_ready(operated.mooring, 2 * PATIENCE)

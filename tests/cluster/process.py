@@ -20,6 +20,7 @@ import yaml
 
 from lab import Lab
 from lab.kubernetes.identity import service_account_kubeconfig
+from mooring import rbac
 from tests.cluster.conftest import PATIENCE, ROOT, Kube
 
 SYSTEM = "mooring-system"
@@ -85,9 +86,22 @@ def install_roles(kube: Kube) -> None:
         install_role(kube, name)
 
 
+def install_another(kube: Kube, name: str) -> None:
+    """Apply the Roles for an operator in a namespace of its own, where it has a Lease of its own: both of this name."""
+    status, body = kube.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
+    assert status in {201, 409}, body
+    files = rbac.files(namespace=name, name=name)
+    for file in ("operator.yaml", "cluster-wide.yaml"):
+        _apply(kube, files[file], name)
+
+
 def install_role(kube: Kube, name: str, namespace: str = SYSTEM) -> None:
     """Apply one of the shipped files."""
-    for manifest in yaml.safe_load_all((ROOT / "manifests" / "rbac" / name).read_text()):
+    _apply(kube, (ROOT / "manifests" / "rbac" / name).read_text(), namespace)
+
+
+def _apply(kube: Kube, text: str, namespace: str) -> None:
+    for manifest in yaml.safe_load_all(text):
         path = f"{ROLE_PLACES[manifest['kind']].format(namespace)}/{manifest['metadata']['name']}"
         status, body = kube.request(
             "PATCH", f"{path}?fieldManager=tests&force=true", manifest, "application/apply-patch+yaml"
@@ -144,6 +158,7 @@ def operator_environment(lab: Lab, kubeconfig: Path, **more: str) -> dict[str, s
 def running_operator(lab: Lab, kube: Kube, folder: Path, **more: str) -> Iterator[Mooring]:
     """Run the operator until the end of the block; it is ready when the block begins."""
     install_roles(kube)
+    free_lease(kube)
     kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
     mooring = start_operator(operator_environment(lab, kubeconfig, **more), folder)
     try:
@@ -171,14 +186,16 @@ ADMIN = re.compile(r'"message":"the admin server listens on ([^"]+)"')
 
 
 def wait_ready(mooring: Mooring, seconds: float = PATIENCE) -> None:
-    """Wait until the operator is ready; fail with its log when it is not in time, or ends."""
+    """Wait until the operator leads and is ready; fail with its log when it is not in time, or ends."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and mooring.process.poll() is None:
         found = ADMIN.findall(mooring.log)
         if found:
             mooring.admin = f"http://{found[-1]}"
+            # Who stands by is ready, too.
+            leads = "the caches are filled" in mooring.log.rpartition(found[-1])[2]
             try:
-                if mooring.ask("/readyz").status_code == 200:
+                if leads and mooring.ask("/readyz").status_code == 200:
                     return
             except httpx.TransportError:
                 pass

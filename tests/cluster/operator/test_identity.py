@@ -22,6 +22,7 @@ from tests.cluster.process import (
     ROLE_PLACES,
     SYSTEM,
     Mooring,
+    free_lease,
     install_role,
     install_roles,
     operator_environment,
@@ -160,6 +161,7 @@ def confined_operator(lab: Lab, kube: Kube, folder: Path, *namespaces: str) -> I
         assert status == 200, body
     kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
     environment = operator_environment(lab, kubeconfig, MOORING_WATCH_NAMESPACES=",".join(namespaces))
+    free_lease(kube)
     mooring = start_operator(environment, folder)
     try:
         yield mooring

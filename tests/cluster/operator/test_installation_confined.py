@@ -28,6 +28,7 @@ from tests.cluster.process import (
     ROLE_PLACES,
     SYSTEM,
     Mooring,
+    free_lease,
     install_role,
     install_roles,
     operator_environment,
@@ -63,6 +64,7 @@ def confined(lab: Lab, kube: Kube, folder: Path, *people: People) -> Iterator[Mo
         install_role(kube, "namespaced.yaml", each.namespace)
     kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
     watched = ",".join(each.namespace for each in people)
+    free_lease(kube)
     mooring = start_operator(operator_environment(lab, kubeconfig, MOORING_WATCH_NAMESPACES=watched), folder)
     try:
         wait_ready(mooring)

@@ -12,7 +12,7 @@ from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, People
 from tests.cluster.outage_run import Operated, Outages, read
 from tests.cluster.outages import ApiTrouble, Life, cut
-from tests.cluster.process import install_roles, wait_ready
+from tests.cluster.process import wait_ready
 
 # Seconds that installation tokens live that are there before the outages: all are due in their course.
 LIFE = 20
@@ -44,9 +44,8 @@ def test_after_an_outage_everything_is_as_it_must_be(outages: Outages) -> None:
 def test_what_it_cannot_go_on_with_ends_it_in_one_line(
     lab: Lab, kube: Kube, hub: Hub, namespace: str, tmp_path: Path
 ) -> None:
-    install_roles(kube)
     life = Life.make("ending", People(kube, namespace), hub)
-    with Operated.running(lab, tmp_path / "operator", "ending", [life]) as operated:
+    with Operated.running(lab, kube, tmp_path / "operator", "ending", [life]) as operated:
         wait_ready(operated.mooring)
         # An answer to a watch that Kopf takes for the end of everything.
         ApiTrouble(status=410).begin(operated.proxy)

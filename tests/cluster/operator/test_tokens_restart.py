@@ -13,7 +13,15 @@ from lab.kubernetes.kubeconfig import Access
 from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.cutting import Cut, CuttingProxy
 from tests.cluster.harness import Hub, Object, People
-from tests.cluster.process import SYSTEM, Mooring, install_roles, operator_environment, start_operator, wait_ready
+from tests.cluster.process import (
+    SYSTEM,
+    Mooring,
+    free_lease,
+    install_roles,
+    operator_environment,
+    start_operator,
+    wait_ready,
+)
 from tests.cluster.token_life import (
     INSTALLATION,
     OUTPUT,
@@ -35,8 +43,9 @@ SKEW = 120.0
 class Place:
     """An operator that can be killed and started again, and whose writes are seen."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: Lab, kube: Kube, folder: Path) -> None:
         self._folder = folder
+        self._kube = kube
         kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
         self.proxy = CuttingProxy(Access.load(kubeconfig))
         self.proxy.start()
@@ -46,6 +55,7 @@ class Place:
 
     def start(self) -> Mooring:
         """Start it, and wait until its caches are filled."""
+        free_lease(self._kube)
         self.mooring = start_operator(self._environment, self._folder)
         wait_ready(self.mooring)
         return self.mooring
@@ -65,7 +75,7 @@ class Place:
 @pytest.fixture(scope="module")
 def place(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     install_roles(kube)
-    place = Place(lab, tmp_path_factory.mktemp("tokens"))
+    place = Place(lab, kube, tmp_path_factory.mktemp("tokens"))
     yield place
     place.close()
 

@@ -20,6 +20,7 @@ from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.process import (
     SYSTEM,
     Mooring,
+    free_lease,
     install_roles,
     operator_environment,
     policy,
@@ -37,6 +38,7 @@ def environment(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPat
     """Return the environment of the operators of this module."""
     folder = tmp_path_factory.mktemp("upgrade")
     install_roles(kube)
+    free_lease(kube)
     kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
     return operator_environment(lab, kubeconfig)
 

@@ -27,7 +27,15 @@ from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.cutting import CHANGES, Cut, CuttingProxy, When
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.operator.apps import LabApp, data_of, install, make_app, put_app
-from tests.cluster.process import SYSTEM, Mooring, install_roles, operator_environment, start_operator, wait_ready
+from tests.cluster.process import (
+    SYSTEM,
+    Mooring,
+    free_lease,
+    install_roles,
+    operator_environment,
+    start_operator,
+    wait_ready,
+)
 from tests.cluster.token_life import INSTALLATION, is_live, life, minted, revoked, told_on, until
 
 pytestmark = pytest.mark.scale
@@ -172,6 +180,7 @@ class Cluster:
     @contextmanager
     def operator(self) -> Iterator[Mooring]:
         """Run the operator to the end of the block, or of its life."""
+        free_lease(self.kube)
         mooring = start_operator(self.environment, self.folder)
         try:
             yield mooring
