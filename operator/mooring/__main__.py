@@ -141,6 +141,14 @@ async def _serve_operator(settings: "Settings") -> int:
         told = trouble.message.removesuffix(" It is tried again.")
         sys.stderr.write(f"mooring: cannot start: {told} Start it again when that is mended.\n")
         return NO
+    except Exception as problem:
+        if any(isinstance(cause, kinds.Ended) and cause.hangs for cause in _causes(problem)):
+            # The event loop would wait for Kopf's tasks, and Kopf kills the process for that, without a word.
+            code = _ended(problem)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        raise
     return OK
 
 

@@ -82,6 +82,7 @@ class Operated:
     def check(self) -> None:
         """See that it lived on, asked in no hurry, and that no secret is anywhere but where it belongs."""
         assert self.ends == [], self.mooring.log[-4000:]
+        wait_ready(self.mooring, 2 * PATIENCE)
         assert len(self.asked) <= MOST_ASKED, Counter(self.asked).most_common(5)
         lines = [line for line in self.mooring.log.splitlines() if not line.startswith(CANNOT_START)]
         assert all(line.startswith("{") for line in lines), [line for line in lines if line[:1] != "{"][:5]

@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import logging
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import kopf
@@ -27,14 +27,25 @@ SERVER_SECONDS, CONNECT_SECONDS, INACTIVITY_SECONDS = 600, 10, 150
 PAGE_SECONDS = 60
 # Objects in a page of a list: it bounds what a start needs of memory.
 PAGE_OBJECTS = 200
+# Seconds that Kopf keeps a task, and the last event, of each object after an event. After a start there is one of each
+# object, and by itself Kopf would keep them all for five seconds: more memory than everything else takes. They hold
+# nothing that a next event needs.
+IDLE_SECONDS = 0.5
 # Seconds for Kopf to come to an end that nobody asked for; it kills the process then.
 ENDING_SECONDS = 30
+# Seconds after which an end that nobody asked for is not waited for any more.
+HANGING_SECONDS = 10
 # Seconds between tries while the API server is away; the last one is repeated.
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 
 class Ended(Exception):
     """Kopf ended without having been asked to; the text says why."""
+
+    def __init__(self, why: str, *, hangs: bool = False) -> None:
+        super().__init__(why)
+        # Whether it holds up everything else: what waits for all of its tasks may wait for ever.
+        self.hangs = hangs
 
 
 class Endless:
@@ -81,6 +92,7 @@ def configuration() -> kopf.OperatorSettings:
     settings.watching.connect_timeout = CONNECT_SECONDS
     settings.watching.inactivity_timeout = INACTIVITY_SECONDS
     settings.watching.chunk_size = PAGE_OBJECTS
+    settings.queueing.idle_timeout = IDLE_SECONDS
     settings.networking.request_timeout = PAGE_SECONDS
     settings.networking.connect_timeout = CONNECT_SECONDS
     settings.networking.error_backoffs = Endless()
@@ -102,8 +114,17 @@ async def follow(settings: Settings, intake: Intake, stop: Stop, ending: asyncio
     # In the place of Kopf's own, which do not tell us that they were called.
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, ending.set)
+    running = asyncio.create_task(kopf.run_tasks(tasks, ignored=others), name="Kopf")
+    others.add(running)
     try:
-        await kopf.run_tasks(tasks, ignored=others)
+        await _end_in_time(running, tasks, ending)
+        await running
+    except asyncio.CancelledError:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        raise
+    except Ended:
+        raise
     except Exception as problem:
         if not ending.is_set():
             raise Ended(_why(problem)) from problem
@@ -111,6 +132,25 @@ async def follow(settings: Settings, intake: Intake, stop: Stop, ending: asyncio
     if not ending.is_set():
         raise Ended("Kopf does not follow the three kinds any more, and does not say why")
     loop.set_exception_handler(_left_open)
+
+
+async def _end_in_time(
+    running: asyncio.Task[None], tasks: Collection[asyncio.Task[Any]], ending: asyncio.Event
+) -> None:
+    """Wait until Kopf comes to an end; raise Ended where nobody asked for one, and it hangs."""
+    await asyncio.wait({running, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+    if not ending.is_set():
+        await asyncio.wait({running}, timeout=HANGING_SECONDS)
+    if not ending.is_set() and not running.done():
+        raise Ended(_why_first(tasks), hangs=True)
+
+
+def _why_first(tasks: Iterable[asyncio.Task[Any]]) -> str:
+    """Say why the first of Kopf's tasks ended."""
+    ended = (task.exception() for task in tasks if task.done() and not task.cancelled())
+    problem = next((it for it in ended if isinstance(it, Exception)), None)
+    told = _why(problem) if problem is not None else "Kopf does not follow the three kinds any more"
+    return f"{told}, and hangs"
 
 
 def _why(problem: Exception) -> str:

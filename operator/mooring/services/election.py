@@ -186,7 +186,7 @@ class Election:
 
     async def _renew_until_lost(self) -> str:
         never = asyncio.Event()
-        pause = self._terms.renew_every
+        pause, conflicts = self._terms.renew_every, 0
         while True:
             await self._wait(never, pause)
             if self._tenure is None:
@@ -203,13 +203,16 @@ class Election:
                 rival = await self._look_again(seconds)
                 if rival is not None:
                     return f"{rival} leads"
-                pause = 0.0 if self._trouble is None else self._terms.retry_every
+                # Somebody wrote something else onto it: once more at once, and after that in no hurry.
+                conflicts += 1
+                pause = 0.0 if conflicts == 1 and self._trouble is None else self._terms.retry_every
                 continue
             except Trouble as trouble:
                 self._note_trouble(trouble)
                 left = self._tenure.left(self._clock(), self._terms)
                 pause = max(0.0, min(self._terms.retry_every, left))
                 continue
+            conflicts = 0
             if self._trouble is not None:
                 log.info("%s is renewed again", self._leases)
             self._trouble, self._tenure = None, Tenure(held, asked)

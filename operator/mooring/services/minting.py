@@ -74,6 +74,8 @@ class Minting:
     def __init__(self, platform: Platform) -> None:
         self._platform = platform
         self._kept: OrderedDict[TokenKey, MintedToken] = OrderedDict()
+        # What each took the place of: it may live on for a while, and ends with the right to it.
+        self._former: OrderedDict[TokenKey, MintedToken] = OrderedDict()
         self._under_way: dict[TokenKey, asyncio.Task[MintedToken]] = {}
         self._doomed: defaultdict[Key, dict[str, Doomed]] = defaultdict(dict)
         self._parked: defaultdict[Key, set[str]] = defaultdict(set)
@@ -110,12 +112,14 @@ class Minting:
 
     def forget(self, token: str) -> None:
         """Drop a token that turned out useless."""
-        for key in [key for key, made in self._kept.items() if made.token == token]:
-            del self._kept[key]
+        for book in (self._kept, self._former):
+            for key in [key for key, made in book.items() if made.token == token]:
+                del book[key]
 
     def of(self, uid: str) -> list[MintedToken]:
-        """Return the tokens that are kept of one installation object."""
-        return [token for key, token in self._kept.items() if key.source.startswith(f"{uid}/")]
+        """Return the tokens that are known of one installation object, those that were replaced among them."""
+        known = (*self._kept.items(), *self._former.items())
+        return [token for key, token in known if key.source.startswith(f"{uid}/")]
 
     def outside(self, uid: str, consumers: Collection[str]) -> set[str]:
         """Return the tokens that were made for other namespaces than these."""
@@ -124,8 +128,9 @@ class Minting:
 
     def forget_all(self, uid: str) -> None:
         """Drop what is kept of one installation object."""
-        for key in [key for key in self._kept if key.source.startswith(f"{uid}/")]:
-            del self._kept[key]
+        for book in (self._kept, self._former):
+            for key in [key for key in book if key.source.startswith(f"{uid}/")]:
+                del book[key]
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -159,10 +164,15 @@ class Minting:
         return made
 
     def _keep(self, key: TokenKey, token: MintedToken) -> None:
+        before = self._kept.get(key)
+        if before is not None and before.token != token.token:
+            self._former[key] = before
         self._kept[key] = token
-        self._kept.move_to_end(key)
-        while len(self._kept) > KEPT_TOKENS:
-            self._kept.popitem(last=False)
+        for book in (self._kept, self._former):
+            if key in book:
+                book.move_to_end(key)
+            while len(book) > KEPT_TOKENS:
+                book.popitem(last=False)
 
     def _landed(self, key: TokenKey, task: asyncio.Task[MintedToken]) -> None:
         if self._under_way.get(key) is task:

@@ -15,6 +15,7 @@ import kopf
 import pytest
 
 from mooring.domain.resources import KINDS
+from mooring.handlers import kinds
 from mooring.handlers.kinds import Ended, configuration, follow, registry
 from mooring.services.intake import Intake
 from mooring.settings import Settings
@@ -46,6 +47,11 @@ def test_kopf_posts_no_events_asks_for_no_kinds_and_holds_nothing_back() -> None
     assert settings.scanning.disabled is True
     # A bound here would let only so many objects through in each idle time, however fast they are.
     assert settings.queueing.worker_limit is None
+
+
+def test_kopf_keeps_no_task_of_an_object_for_long() -> None:
+    # All objects come at once after a start, and each task keeps its object. At zero it would end before it took any.
+    assert 0 < configuration().queueing.idle_timeout <= 1
 
 
 def test_the_handlers_watch_the_three_kinds_and_change_none() -> None:
@@ -190,3 +196,22 @@ def test_kopf_asks_again_for_as_long_as_it_takes_and_never_in_a_hurry() -> None:
         assert waits[0] <= 1
         assert sum(waits) > 3600
         assert max(waits) <= 10
+
+
+def test_kopf_that_hangs_at_its_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def hangs(asked: asyncio.Event) -> None:
+        await asked.wait()
+
+    async def fails() -> None:
+        raise RuntimeError("said the server: secret")
+
+    async def spawn(**_: Any) -> list[Any]:
+        return [asyncio.create_task(fails())]
+
+    FakeKopf(monkeypatch, hangs)
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn)
+    monkeypatch.setattr(kinds, "HANGING_SECONDS", 0)
+    with pytest.raises(Ended, match="RuntimeError.*hangs") as ended:
+        asyncio.run(following())
+    assert ended.value.hangs
+    assert "secret" not in str(ended.value)
