@@ -185,17 +185,17 @@ def start_operator(environment: Mapping[str, str], folder: Path, module: str = "
 ADMIN = re.compile(r'"message":"the admin server listens on ([^"]+)"')
 
 
-def wait_ready(mooring: Mooring, seconds: float = PATIENCE) -> None:
-    """Wait until the operator leads and is ready; fail with its log when it is not in time, or ends."""
+def wait_ready(mooring: Mooring, seconds: float = PATIENCE, *, leads: bool = True) -> None:
+    """Wait until the operator is ready, and leads; fail with its log when it is not in time, or ends."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and mooring.process.poll() is None:
         found = ADMIN.findall(mooring.log)
         if found:
             mooring.admin = f"http://{found[-1]}"
             # Who stands by is ready, too.
-            leads = "the caches are filled" in mooring.log.rpartition(found[-1])[2]
+            works = "the caches are filled" in mooring.log.rpartition(found[-1])[2]
             try:
-                if leads and mooring.ask("/readyz").status_code == 200:
+                if works >= leads and mooring.ask("/readyz").status_code == 200:
                     return
             except httpx.TransportError:
                 pass

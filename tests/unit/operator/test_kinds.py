@@ -211,7 +211,7 @@ def test_kopf_that_hangs_at_its_end_is_not_waited_for(monkeypatch: pytest.Monkey
     FakeKopf(monkeypatch, hangs)
     monkeypatch.setattr(kopf, "spawn_tasks", spawn)
     monkeypatch.setattr(kinds, "HANGING_SECONDS", 0)
-    with pytest.raises(Ended, match="RuntimeError.*hangs") as ended:
+    with pytest.raises(Ended, match=r"RuntimeError.*hangs") as ended:
         asyncio.run(following())
     assert ended.value.hangs
     assert "secret" not in str(ended.value)
