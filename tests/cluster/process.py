@@ -169,11 +169,15 @@ def running_operator(lab: Lab, kube: Kube, folder: Path, **more: str) -> Iterato
             mooring.stop()
 
 
+# A TLS connection to which the server has not yet said goodbye when the process ends is no fault of ours.
+WARNINGS = ("-W", "error", "-W", "ignore:unclosed transport:ResourceWarning")
+
+
 def start_operator(environment: Mapping[str, str], folder: Path, module: str = "mooring") -> Mooring:
     """Start the process; it says in its log where the admin server listens."""
     with (folder / "operator.out").open("ab") as out, (folder / "operator.err").open("ab") as err:
         process = subprocess.Popen(
-            [sys.executable, "-W", "error", "-m", module, "operator"],
+            [sys.executable, *WARNINGS, "-m", module, "operator"],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=out,
