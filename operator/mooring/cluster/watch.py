@@ -242,8 +242,8 @@ class Watch:
         """Remember an object, and tell of it where it is news."""
         metadata = obj["metadata"]
         metadata.pop("managedFields", None)
-        # Namespaces are few: one copy of each name serves all objects.
-        place = (sys.intern(metadata.get("namespace") or ""), metadata["name"])
+        # One copy of each name serves all objects and all caches.
+        place = (sys.intern(metadata.get("namespace") or ""), sys.intern(metadata["name"]))
         uid, version = metadata["uid"], metadata["resourceVersion"]
         known = self._known.get(place)
         labels = metadata.get("labels") or {}
@@ -255,7 +255,9 @@ class Watch:
             elif known is not None and known[1] == version:
                 return place
             event = "MODIFIED" if known is not None and known[0] == uid else "ADDED"
-            ours = tuple((key, value) for key, value in labels.items() if key.startswith(OUR_LABELS))
+            ours = tuple(
+                (sys.intern(key), sys.intern(value)) for key, value in labels.items() if key.startswith(OUR_LABELS)
+            )
             self._known[place] = (uid, version, ours)
         self._tell(
             Seen(

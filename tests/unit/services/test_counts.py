@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mooring.services.counts import SETTLED, Counts
+from mooring.services.counts import LONGEST_START, SETTLED, Counts
 from mooring.services.store import Key
 from tests.unit.github.fake_clock import FakeClock
 
@@ -24,6 +24,42 @@ def test_a_start_keeps_what_is_shown_until_no_more_projects_come() -> None:
         assert counts.of(USER, shown)[0] == shown
     counts.note(USER, project(3), "project")
     assert counts.of(USER, shown) == (shown, None)
+
+
+def test_a_start_keeps_what_is_shown_until_the_projects_of_all_users_have_come() -> None:
+    clock, other = FakeClock(), Key("GitHubUser", "z", "default")
+    counts, shown = Counts(clock), {"global": 1, "project": 0, "none": 0}
+    counts.of(USER, shown)
+    for number in range(4):
+        counts.note(other, project(number), "global")
+        clock.move(SECONDS - 1)
+        # Of this one, none has come yet.
+        found, again = counts.of(USER, shown)
+        assert found == shown
+        assert again is not None
+        assert again > clock.now()
+    counts.note(USER, project(9), "global")
+    assert counts.of(USER, shown) == (shown, None)
+
+
+def test_after_the_start_one_user_s_new_projects_hold_up_nothing_of_another_s() -> None:
+    clock, other = FakeClock(), Key("GitHubUser", "z", "default")
+    counts, shown = Counts(clock), {"global": 1, "project": 0, "none": 0}
+    counts.note(USER, project(1), "global")
+    clock.move(SECONDS)
+    counts.note(other, project(2), "global")
+    counts.note(USER, project(1), None)
+    assert counts.of(USER, shown) == ({"global": 0, "project": 0, "none": 0}, None)
+
+
+def test_projects_that_are_made_without_a_pause_hold_counts_up_no_longer_than_a_start_may_take() -> None:
+    clock, other = FakeClock(), Key("GitHubUser", "z", "default")
+    counts, shown = Counts(clock), {"global": 1, "project": 0, "none": 0}
+    counts.of(USER, shown)
+    for number in range(int(LONGEST_START.total_seconds()) + 1):
+        counts.note(other, project(number), "global")
+        clock.move(1)
+    assert counts.of(USER, shown) == ({"global": 0, "project": 0, "none": 0}, None)
 
 
 def test_what_went_while_nobody_looked_is_told_in_the_end() -> None:

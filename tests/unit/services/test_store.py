@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -141,6 +142,30 @@ def test_what_nobody_reads_is_not_kept_and_the_caller_s_object_is_left_alone() -
     found = store.get(SHOP)
     assert found is not None
     assert "managedFields" not in found["metadata"]
+
+
+def test_objects_share_their_texts_so_that_ten_thousand_fit_into_memory() -> None:
+    store = Store()
+    for name in ("shop", "blog"):
+        # As it comes from the API server: each answer has texts of its own.
+        store.put(json.loads(json.dumps(at(5, raw_project(name, {"userRef": {"name": "jane"}}), uid=f"uid-{name}"))))
+    one, other = (store.get(Key("Project", "team-a", name)) for name in ("shop", "blog"))
+    assert one is not None
+    assert other is not None
+    assert one["spec"]["userRef"]["name"] is other["spec"]["userRef"]["name"]
+    assert [id(name) for name in one["spec"]] == [id(name) for name in other["spec"]]
+    assert one["metadata"]["namespace"] is other["metadata"]["namespace"]
+    assert one["spec"] is not other["spec"]
+
+
+def test_of_what_a_list_holds_texts_are_shared_too() -> None:
+    store = Store()
+    for name in ("jane", "joe"):
+        tokens = [{"name": "a", "owners": ["acme"], "secretRef": {"name": "pat"}}]
+        store.put(json.loads(json.dumps(at(5, raw_user(name, {"tokens": tokens}), uid=f"uid-{name}"))))
+    one, other = store.users_in("team-a")
+    assert one["spec"]["tokens"][0]["owners"][0] is other["spec"]["tokens"][0]["owners"][0]
+    assert one["spec"]["tokens"] == other["spec"]["tokens"]
 
 
 # --- the whole, against a model ---
