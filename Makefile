@@ -76,7 +76,7 @@ test: tools ## All checks and tests, each suite's seconds beside its budget
 	@$(PY) tests/suites.py
 
 .PHONY: test-scale
-test-scale: tools ## What needs a thousand objects or minutes of load (25 min at most)
+test-scale: tools ## What needs a thousand objects or minutes of load (about half an hour)
 	@$(PY) tests/suites.py scale
 
 .PHONY: unit

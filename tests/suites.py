@@ -45,7 +45,7 @@ TEST = (
     Suite("cluster", 240, ((*PYTEST, "-m", "not scale", "tests/cluster"),)),
     Suite("demo", 30, ((sys.executable, "-m", "lab.demo", "--once", "--dir", "build/demo"),)),
 )
-SCALE = (Suite("scale", 1500, ((*PYTEST, "-m", "scale", "tests/lab", "tests/cluster"),)),)
+SCALE = (Suite("scale", 1800, ((*PYTEST, "-m", "scale", "tests/lab", "tests/cluster"),)),)
 SETS = {"test": TEST, "lint": (LINT,), "scale": SCALE}
 
 COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
