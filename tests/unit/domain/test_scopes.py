@@ -213,8 +213,9 @@ def test_no_token_is_wider_than_any_ceiling_nor_asked_for_with_nothing(
 def test_a_tighter_ceiling_never_gives_more(
     own: dict[str, str], tighter: dict[str, str], lent: Any, names: list[str], fewer: list[str], lent_names: Any
 ) -> None:
-    assume(under(tighter, own))
-    assume(set(fewer) <= set(names))
+    # Made so, since a filter would throw nearly all of them away.
+    tighter = {name: level for name, level in tighter.items() if under({name: level}, own)} or own
+    fewer = [name for name in names if name in fewer] or names
     wide = attempt(own, lent, None, names, lent_names, None, ALL)
     tight = attempt(tighter, lent, None, fewer, lent_names, None, ALL)
     assume(tight is not None)
