@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,9 @@ def listening_ports(pids: Iterable[int]) -> set[int]:
     inodes = set()
     for pid in pids:
         for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+            # One that is closed while we look listens to nothing.
+            with suppress(FileNotFoundError):
+                inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
     return {port for port, inode in _listeners() if inode in inodes}
 
 
