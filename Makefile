@@ -79,6 +79,10 @@ test: tools ## All checks and tests, each suite's seconds beside its budget
 test-scale: tools ## What needs a thousand objects or minutes of load (about half an hour)
 	@$(PY) tests/suites.py scale
 
+.PHONY: test-vast
+test-vast: tools ## Memory, start and takeover with ten thousand Projects (about 7 min on a quiet machine)
+	@$(PY) tests/suites.py vast
+
 .PHONY: unit
 unit: $(READY) ## Unit tests alone (under 20 s)
 	@$(PY) -m pytest -q tests/unit

@@ -41,12 +41,13 @@ TEST = (
     LINT,
     Suite("verify", 10, (("make", "verify"),)),
     Suite("unit", 20, ((*PYTEST, "tests/unit"),)),
-    Suite("lab", 120, ((*PYTEST, "-m", "not scale", "tests/lab"),)),
-    Suite("cluster", 240, ((*PYTEST, "-m", "not scale", "tests/cluster"),)),
+    Suite("lab", 150, ((*PYTEST, "-m", "not scale", "tests/lab"),)),
+    Suite("cluster", 600, ((*PYTEST, "-m", "not scale and not vast", "tests/cluster"),)),
     Suite("demo", 30, ((sys.executable, "-m", "lab.demo", "--once", "--dir", "build/demo"),)),
 )
 SCALE = (Suite("scale", 1800, ((*PYTEST, "-m", "scale", "tests/lab", "tests/cluster"),)),)
-SETS = {"test": TEST, "lint": (LINT,), "scale": SCALE}
+VAST = (Suite("vast", 480, ((*PYTEST, "-s", "-m", "vast", "tests/cluster"),)),)
+SETS = {"test": TEST, "lint": (LINT,), "scale": SCALE, "vast": VAST}
 
 COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 

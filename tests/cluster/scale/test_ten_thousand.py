@@ -36,7 +36,7 @@ from tests.cluster.process import SYSTEM, Mooring, operator_environment, running
 from tests.cluster.scale.test_rotation import PROJECTS as EACH
 from tests.cluster.scale.test_rotation import reached
 
-pytestmark = pytest.mark.scale
+pytestmark = pytest.mark.vast
 
 SPACES = 10
 PROJECTS = SPACES * EACH
