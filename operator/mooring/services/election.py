@@ -59,6 +59,8 @@ class Election:
         self._tenure: Tenure | None = None
         self._leader: str | None = None
         self._trouble: str | None = "not looked at yet"
+        # How often in a row a write onto a Lease that seemed free was refused.
+        self._beaten = 0
         # The Lease may be ours: it was asked for, whatever the answer.
         self._asked = False
         self._won_at: float | None = None
@@ -112,6 +114,9 @@ class Election:
                 await asyncio.gather(following, return_exceptions=True)
 
     async def _until_free(self, news: asyncio.Event) -> None:
+        if self._beaten > 1:
+            # Again and again, and nobody is seen to hold it: no sign of a faster one, and no reason to hurry.
+            await self._wait(asyncio.Event(), self._terms.retry_every * random.uniform(0.5, 1.0))  # noqa: S311 - as below
         failures = 0
         while self._trouble is not None:
             ceiling = min(FIRST_LOOK * 2**failures, LAST_LOOK)
@@ -145,6 +150,7 @@ class Election:
             held = await self._take(before)
         except Changed:
             # Another one was faster: its write is the next thing to be seen.
+            self._beaten += 1
             await self._look()
             return False
         except Trouble as trouble:
@@ -166,6 +172,8 @@ class Election:
     def _note(self, lease: Lease | None) -> None:
         self._standing = self._standing.seen(lease, self._clock())
         holder = lease.holder if lease is not None else ""
+        if holder and holder != self.identity:
+            self._beaten = 0
         if holder and holder not in {self._leader, self.identity}:
             self._leader = holder
             log.info("stands by as %s: %s leads", self.identity, holder)

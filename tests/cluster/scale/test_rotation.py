@@ -25,7 +25,7 @@ PROJECTS = 1_000
 PROMISE, PATIENCE = 10.0, 180.0
 AT_ONCE = 16
 # Each Project takes three writes: status, Secret, Deployment. This many times as long as the bare writes, at most.
-WRITES, MOST_OVER_FLOOR = 3 * PROJECTS, 2.0
+WRITES, MOST_OVER_FLOOR = 3 * PROJECTS, 2.5
 MANAGED = "app.kubernetes.io%2Fmanaged-by%3Dmooring"
 
 

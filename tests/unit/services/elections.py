@@ -71,6 +71,8 @@ class Process:
     away: bool = False
     deaf: bool = False
     stopped: bool = False
+    # Each write is refused as a conflict, though nobody else wrote.
+    refused: bool = False
     # Seconds until it hears what came of a write.
     slow: float = 0.0
     reads: int = 0
@@ -138,6 +140,10 @@ class Process:
     def _stamp(self) -> str:
         return f"{self.name} {self.world.now}"
 
+    def _refuse(self) -> None:
+        if self.refused:
+            raise Changed("the API server says so")
+
     async def read(self, *, seconds: float) -> Lease | None:
         self.reads += 1
         await self._ask()
@@ -145,10 +151,12 @@ class Process:
 
     async def take(self, seen: Lease | None, holder: str, lasting: int, transitions: int, *, seconds: float) -> Lease:
         await self._ask()
+        self._refuse()
         return await self._answer(self.world.write(seen, Lease(holder, lasting, transitions, self._stamp(), "")))
 
     async def renew(self, held: Lease, *, seconds: float) -> Lease:
         await self._ask()
+        self._refuse()
         return await self._answer(self.world.write(held, replace(held, renewed=self._stamp())))
 
     async def release(self, held: Lease, *, seconds: float) -> Lease:

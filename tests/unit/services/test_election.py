@@ -314,3 +314,20 @@ async def test_two_never_lead_at_once_whatever_happens(world: World, make: Make,
     await asyncio.sleep(0)
     assert sum(process.leads() for process in processes) == 1
     assert len(led) > 1
+
+
+async def test_conflicts_that_nobody_made_are_met_in_no_hurry(world: World, make: Make) -> None:
+    first = make("first")
+    first.refused = True
+    await world.run(60)
+    # Two reads for each try: at most about one try a second.
+    assert first.reads < 200
+    first.refused = False
+    await world.run(TERMS.lease)
+    assert first.leads()
+    first.refused, before = True, first.reads
+    await world.run(TERMS.certain_for / 2)
+    assert first.reads - before < 20
+    first.refused = False
+    await world.run(TERMS.lease)
+    assert first.leads()
