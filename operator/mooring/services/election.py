@@ -170,10 +170,12 @@ class Election:
         )
 
     def _note(self, lease: Lease | None) -> None:
+        before = self._standing.lease
         self._standing = self._standing.seen(lease, self._clock())
-        holder = lease.holder if lease is not None else ""
-        if holder and holder != self.identity:
+        if (before and before.version) != (lease and lease.version):
+            # Somebody wrote indeed.
             self._beaten = 0
+        holder = lease.holder if lease is not None else ""
         if holder and holder not in {self._leader, self.identity}:
             self._leader = holder
             log.info("stands by as %s: %s leads", self.identity, holder)
