@@ -266,7 +266,7 @@ class Installations:
     async def _withdraw(self, run: Run) -> None:
         await self._outputs.withdraw(run.installation, run.tended)
         await self._clones.withdraw(run.key, run.uid, run.tended)
-        run.tended.dropped |= {made.token for made in self._minting.of(run.uid)}
+        run.tended.dropped |= self._minting.of(run.uid)
 
     async def _origin(self, run: Run) -> Origin | None:
         """Return where the tokens of an installation are good; None where nothing may be sent there any more."""
@@ -358,7 +358,7 @@ class Installations:
         origin, since = await self._origin(run), _deletion(obj)
         # Ended before the copies go: a process that dies in between finds them again.
         held = await self._outputs.tokens(run.installation) | await self._clones.tokens(run.uid)
-        held |= {made.token for made in self._minting.of(run.uid)} | self._minting.resumed(key)
+        held |= self._minting.of(run.uid) | self._minting.resumed(key)
         self._minting.doom(key, origin, held, since=since)
         left = await self._minting.settle(key, run.uid)
         await self._withdraw(run)

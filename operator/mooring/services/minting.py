@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
@@ -53,8 +53,12 @@ def key_for(found: Found, scope: Scope, ids: Iterable[int] | None, consumer: str
 
 def seed(key: TokenKey) -> str:
     """Return what picks the moment of a token's refresh: nothing that a rotated key of the App would change."""
-    uid = key.source.partition("/")[0]
-    return f"{uid} {key.namespace} {key.permissions} {key.repository_ids}"
+    return f"{_owner(key)} {key.namespace} {key.permissions} {key.repository_ids}"
+
+
+def _owner(key: TokenKey) -> str:
+    """Return the uid of the installation object that a key is of: see `key_for`."""
+    return key.source.partition("/")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,8 @@ class Minting:
         self._kept: OrderedDict[TokenKey, MintedToken] = OrderedDict()
         # What each took the place of: it may live on for a while, and ends with the right to it.
         self._former: OrderedDict[TokenKey, MintedToken] = OrderedDict()
+        # The keys in either, by the installation object: each run asks for those of its own.
+        self._keys: defaultdict[str, set[TokenKey]] = defaultdict(set)
         self._under_way: dict[TokenKey, asyncio.Task[MintedToken]] = {}
         self._doomed: defaultdict[Key, dict[str, Doomed]] = defaultdict(dict)
         self._parked: defaultdict[Key, set[str]] = defaultdict(set)
@@ -114,23 +120,35 @@ class Minting:
         """Drop a token that turned out useless."""
         for book in (self._kept, self._former):
             for key in [key for key, made in book.items() if made.token == token]:
-                del book[key]
+                self._drop(book, key)
 
-    def of(self, uid: str) -> list[MintedToken]:
+    def of(self, uid: str) -> set[str]:
         """Return the tokens that are known of one installation object, those that were replaced among them."""
-        known = (*self._kept.items(), *self._former.items())
-        return [token for key, token in known if key.source.startswith(f"{uid}/")]
+        return {token for _, token in self._known(uid)}
 
     def outside(self, uid: str, consumers: Collection[str]) -> set[str]:
-        """Return the tokens that were made for other namespaces than these."""
-        kept = self._kept.items()
-        return {made.token for key, made in kept if key.source.startswith(f"{uid}/") and key.namespace not in consumers}
+        """Return those of them that were made for other namespaces than these."""
+        return {token for key, token in self._known(uid) if key.namespace not in consumers}
 
     def forget_all(self, uid: str) -> None:
         """Drop what is kept of one installation object."""
-        for book in (self._kept, self._former):
-            for key in [key for key in book if key.source.startswith(f"{uid}/")]:
-                del book[key]
+        for key in self._keys.pop(uid, ()):
+            self._kept.pop(key, None)
+            self._former.pop(key, None)
+
+    def _known(self, uid: str) -> Iterator[tuple[TokenKey, str]]:
+        for key in self._keys.get(uid, ()):
+            for book in (self._kept, self._former):
+                if key in book:
+                    yield key, book[key].token
+
+    def _drop(self, book: OrderedDict[TokenKey, MintedToken], key: TokenKey) -> None:
+        del book[key]
+        uid = _owner(key)
+        if key not in self._kept and key not in self._former:
+            self._keys[uid].discard(key)
+            if not self._keys[uid]:
+                del self._keys[uid]
 
     async def aclose(self) -> None:
         """End what is under way."""
@@ -168,11 +186,12 @@ class Minting:
         if before is not None and before.token != token.token:
             self._former[key] = before
         self._kept[key] = token
+        self._keys[_owner(key)].add(key)
         for book in (self._kept, self._former):
             if key in book:
                 book.move_to_end(key)
             while len(book) > KEPT_TOKENS:
-                book.popitem(last=False)
+                self._drop(book, next(iter(book)))
 
     def _landed(self, key: TokenKey, task: asyncio.Task[MintedToken]) -> None:
         if self._under_way.get(key) is task:

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from mooring.domain.errors import Stalled
 from mooring.domain.reasons import Reason
-from mooring.domain.scopes import CLONE_PERMISSIONS, Scope
+from mooring.domain.scopes import CLONE_PERMISSIONS, Scope, TokenKey
 from mooring.ports import MintedToken
 from mooring.services.lending import Found
 from mooring.services.minting import Minting, key_for
@@ -43,8 +43,7 @@ class Scoping:
 
     async def reader(self, found: Found, consumer: str) -> MintedToken:
         """Return a token to read with on behalf of a namespace. It stays in memory."""
-        reads = CLONE_PERMISSIONS if "contents" in found.facts.permissions else {"metadata": "read"}
-        return await self._minting.get(found, key_for(found, Scope(reads, None), None, consumer), "reading")
+        return await self._minting.get(found, _reading(found, consumer), "reading")
 
     async def names(self, found: Found, *, fresh: bool = False) -> Mapping[int, str]:
         """Return all repositories that an installation covers, as of when it was last read."""
@@ -104,13 +103,12 @@ class Scoping:
         counted = self._counted.get(found.uid)
         if counted is not None and counted[0] >= found.read_at:
             return counted[1]
-        reads = CLONE_PERMISSIONS if "contents" in found.facts.permissions else {"metadata": "read"}
-        key = key_for(found, Scope(reads, None), None, found.key.namespace)
+        owner, origin = found.key.namespace, found.app.origin
         anew = known is None if counted is None else counted[2] != found.hint
-        token = await self.reader(found, found.key.namespace) if anew else self._minting.fresh(key, found.app.origin)
+        token = await self.reader(found, owner) if anew else self._minting.fresh(_reading(found, owner), origin)
         if token is None:
             return known
-        count = await self._platform.github.covered_count(found.app.origin, token.token, namespace=found.key.namespace)
+        count = await self._platform.github.covered_count(origin, token.token, namespace=owner)
         self._counted[found.uid] = (found.read_at, count, found.hint)
         return count
 
@@ -118,6 +116,12 @@ class Scoping:
         """Forget an installation object."""
         for book in (self._listed, self._counted, self._pinned, self._told):
             book.pop(uid, None)
+
+
+def _reading(found: Found, consumer: str) -> TokenKey:
+    """Return the key of the token that is read with on behalf of a namespace."""
+    reads = CLONE_PERMISSIONS if "contents" in found.facts.permissions else {"metadata": "read"}
+    return key_for(found, Scope(reads, None), None, consumer)
 
 
 def not_covered(found: Found, missing: Iterable[str]) -> Stalled:
