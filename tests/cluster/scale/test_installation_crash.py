@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -252,7 +253,7 @@ def test_a_crash_at_any_change_for_an_installation(cluster: Cluster) -> None:
     with cluster.operator() as mooring:
         wait_ready(mooring)
         for what, flow, party in crashed:
-            until(lambda flow=flow, party=party: wrong(flow, party) == [], what, COLLECTED)  # type: ignore[misc]
+            until_right(flow, party, what)
         # Nothing came afterwards.
         late = {what: found for what, flow, party in crashed if (found := wrong(flow, party))}
         tokens = [trouble for what, flow, party in crashed for trouble in wrong_tokens(flow, party, what)]
@@ -278,7 +279,7 @@ def live_without_a_crash(cluster: Cluster) -> dict[str, int]:
         tally = cluster.proxy.armed = Tally("", 0, "before", mooring.process).among(*mine)
         wait_ready(mooring)
         for flow, party in parties:
-            until(lambda flow=flow, party=party: wrong(flow, party) == [], flow.name, COLLECTED)  # type: ignore[misc]
+            until_right(flow, party, flow.name)
             assert wrong_tokens(flow, party, flow.name) == []
         cluster.proxy.armed = None
     changes = {}
@@ -332,6 +333,14 @@ def crash(cluster: Cluster, flow: Flow, party: Party, number: int, when: When) -
 
 
 # --- how a flow ends ---
+
+
+def until_right(flow: Flow, party: Party, what: str) -> None:
+    """Wait until a flow ended as it should; say what is still wrong where it does not."""
+    deadline = time.monotonic() + COLLECTED
+    while found := wrong(flow, party):
+        assert time.monotonic() < deadline, f"{what}, after {COLLECTED:.0f} s: {found}"
+        time.sleep(0.05)
 
 
 def wrong(flow: Flow, party: Party) -> list[str]:
