@@ -93,9 +93,9 @@ class Operator:
     health: Health
     election: Election
     watches: list[Watch]
-    # GitHubUsers and GitHubInstallations are listed before the first Project is looked at: else it would seem to have
-    # no token to inherit, and no credential.
-    owners: list[Watch]
+    # All three kinds are listed before the first object is looked at: else a Project would seem to have no token to
+    # inherit, and a credential to have no user. Kopf tells of them in any order.
+    own_kinds: list[Watch]
     filled: Latch
     close_installations: Stop
     close_github: Stop
@@ -161,10 +161,12 @@ class Operator:
 
     async def _reconcile(self) -> None:
         async with asyncio.TaskGroup() as group:
-            listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in self.owners]
-            await asyncio.gather(*(watch.synced.wait() for watch in (*self.owners, *self.watches)))
+            listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in self.own_kinds]
+            await asyncio.gather(*(watch.synced.wait() for watch in (*self.own_kinds, *self.watches)))
             for task in listing:
                 task.cancel()
+        # Kopf follows them from here; what the lists remembered is not needed twice.
+        self.own_kinds.clear()
         self.filled.set()
         log.info("the caches are filled; reconciling begins")
         await self.queue.serve()
@@ -277,9 +279,9 @@ def _assemble(
         health=health,
         election=election,
         watches=_watches(settings, platform, connection, intake, queue),
-        owners=[
+        own_kinds=[
             Watch(connection, Scope(RESOURCES[kind], place, contents=True), lambda seen: _take(intake, seen))
-            for kind in ("GitHubUser", "GitHubInstallation")
+            for kind in ("GitHubUser", "GitHubInstallation", "Project")
             for place in settings.watch_namespaces or (None,)
         ],
         filled=filled,

@@ -356,16 +356,13 @@ class Installations:
             return None
         run = Run(obj, _readable(obj))
         origin, since = await self._origin(run), _deletion(obj)
-        # Ended before the copies go: a process that dies in between finds them again.
         held = await self._outputs.tokens(run.installation) | await self._clones.tokens(run.uid)
         held |= self._minting.of(run.uid) | self._minting.resumed(key)
-        self._minting.doom(key, origin, held, since=since)
-        left = await self._minting.settle(key, run.uid)
         await self._withdraw(run)
+        # Ended before the copies go: a process that dies in between finds them again.
+        self._minting.doom(key, origin, held | run.tended.dropped, since=since)
+        left = await self._minting.settle(key, run.uid)
         await run.tended.let_go()
-        if more := run.tended.dropped - held:
-            self._minting.doom(key, origin, more, since=since)
-            left = await self._minting.settle(key, run.uid)
         if left is not None:
             return Again(self._platform.clock.now() + REVOKE_AGAIN)
         stored = await self._platform.cluster.keep_finalizer(obj, names.TOKENS_FINALIZER, wanted=False)

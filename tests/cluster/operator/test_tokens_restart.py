@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from lab import Lab
 from lab.kubernetes.identity import service_account_kubeconfig
@@ -162,3 +164,31 @@ def test_a_kill_in_the_middle_of_a_deletion_loses_no_revocation(people: People, 
     people.until(INSTALLATION, "acme", lambda obj: obj is None, "its end")
     assert people.get("Secret", OUTPUT) is None
     assert not any(is_live(hub, token) for token in tokens)
+
+
+class LateProjects:
+    """An API server that lists Projects long after everything else."""
+
+    async def meet(self, request: web.Request) -> web.StreamResponse | None:
+        """Hold the list back."""
+        if request.path.endswith("/projects") and "watch" not in request.query:
+            await asyncio.sleep(2.0)
+        return None
+
+
+def test_a_deletion_that_is_found_before_the_projects_are_ends_their_credential(
+    people: People, hub: Hub, place: Place
+) -> None:
+    holder = Holder.begin(people, hub)
+    name = holder.clone_name()
+    token = holder.token(name)
+    place.mooring.kill()
+    people.delete(INSTALLATION, "acme")
+    place.proxy.trouble = LateProjects()
+    try:
+        place.start()
+        people.until(INSTALLATION, "acme", lambda obj: obj is None, "its end")
+    finally:
+        place.proxy.trouble = None
+    assert people.get("Secret", name) is None
+    assert not is_live(hub, token)
