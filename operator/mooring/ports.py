@@ -24,14 +24,18 @@ __all__ = [
     "Changed",
     "Clock",
     "Cluster",
+    "Comparison",
     "GitHub",
+    "Hook",
     "InstallationFacts",
     "Leases",
     "MintedToken",
     "Object",
     "Origin",
+    "Receiver",
     "RepositoryFacts",
     "TokenIdentity",
+    "Verdict",
 ]
 
 Object = dict[str, Any]
@@ -165,6 +169,18 @@ class RepositoryFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """What lies between two commits, as GitHub says."""
+
+    # How the head stands to the base: ahead, behind, identical or diverged.
+    relation: str
+    # Paths of changed files, former ones of renamed files among them; None where there are too many to list.
+    paths: frozenset[str] | None
+    # The message of the head commit; None where the head adds no commit.
+    message: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class App:
     """A GitHub App with its key, and the one place where that is good."""
 
@@ -200,6 +216,12 @@ class GitHub(Protocol):
         self, origin: Origin, token: str | None, repository_id: int, sha: str, *, branch: str, namespace: str
     ) -> bool:
         """Tell whether a commit is reachable from a branch: a fork's commit is not, though its parent shows it."""
+        ...
+
+    async def compare(
+        self, origin: Origin, token: str | None, repository_id: int, base: str, head: str, *, namespace: str
+    ) -> Comparison | None:
+        """Compare two commits; None where GitHub does not know one of them (any more, or yet)."""
         ...
 
     def time_at(self, origin: Origin) -> datetime:
@@ -249,6 +271,47 @@ class GitHub(Protocol):
 
     async def covered_count(self, origin: Origin, token: str, *, namespace: str) -> int:
         """Count the repositories that an installation token reaches, with one request."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """An address that webhooks come to: whose it is, and what signs them."""
+
+    # Names it for limits and logs, never to the sender.
+    name: str
+    origin: str
+    # The newest first; at most three are good at a time.
+    secrets: tuple[bytes, ...] = field(repr=False)
+    # What its deliveries may speak of: the ways that proofs name (see `domain.webhooks.keys`), None for all of the
+    # operator's own App.
+    vias: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a delivery is answered."""
+
+    status: int
+    # One word for metrics: recorded, duplicate, superseded, ignored, ping, malformed, unavailable.
+    outcome: str
+    # One sentence for whoever reads GitHub's list of deliveries.
+    sentence: str
+
+
+class Receiver(Protocol):
+    """What the gateway's server hands deliveries to."""
+
+    def not_ready(self) -> str | None:
+        """Say what is missing before anything can be answered; None where nothing is."""
+        ...
+
+    def hook(self, path_id: str | None) -> Hook | None:
+        """Return the hook of an address (None: the operator's own App); None where there is none."""
+        ...
+
+    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
+        """Record what a delivery says, whose signature was verified; it is answered when that is stored."""
         ...
 
 

@@ -32,6 +32,8 @@ class Action(StrEnum):
     TOKEN_WITHDRAWN = "token.withdrawn", "A workload has no token any more: the Secret with it was deleted."
     TOKEN_COPIED = "token.copied", "A token was written into a Secret that Mooring keeps."
     TOKEN_COPY_REMOVED = "token.copy_removed", "A Secret with a token that Mooring kept was deleted."
+    WEBHOOK_KEYS_MADE = "webhook.keys_made", "The keys that operator and gateway share were made, or made anew."
+    DELIVERY_RECEIVED = "delivery.received", "A webhook was answered; `outcome` says what became of it."
 
     sentence: str
 
@@ -45,6 +47,10 @@ class Action(StrEnum):
 
 FACTS = {
     "actor": "who asked for it, where that is known: a login or a field manager",
+    "delivery": "the GUID of a webhook's delivery, as its sender says",
+    "event": "the event of a webhook",
+    "outcome": "what became of a webhook: recorded, duplicate, superseded, ignored, ping, malformed or unavailable",
+    "projects": "how many Projects a webhook concerns",
     "consumer": "the namespace that a token of an installation is for, where it is another or was just made",
     "expires_at": "when the token ends, in RFC 3339",
     "fingerprint": "which token it is now, within this object",

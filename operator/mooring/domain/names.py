@@ -51,6 +51,12 @@ RESTART_ANNOTATION = "mooring.dev/restart"
 # What decides which process leads, in the operator's own namespace.
 OPERATOR_LEASE = "mooring-operator"
 
+# What the gateway is told, in the operator's own namespace; who it is, and how its writes are known.
+WEBHOOK_SECRET = "mooring-webhook"  # noqa: S105 - an object's name
+WEBHOOK_KEY = "webhooks.json"
+GATEWAY_ACCOUNT = "mooring-gateway"
+GATEWAY_MANAGER = "mooring-gateway"
+
 # Keys in Secrets
 GLOBAL_TOKEN_KEY = "github-token"  # noqa: S105 - a key's name
 EFFECTIVE_TOKEN_KEY = "token"  # noqa: S105 - a key's name

@@ -12,6 +12,7 @@ from mooring.domain import origins
 from mooring.domain.errors import Stalled
 from mooring.domain.policy import Policy
 from mooring.domain.reasons import Reason
+from mooring.domain.webhooks.keys import Keys
 from mooring.ports import Audit, Clock, Cluster, GitHub, Object, Origin
 from mooring.services.herald import Herald
 from mooring.services.recent import Recent
@@ -55,6 +56,8 @@ class Platform:
     app_secret: str
     # Where gateways are reached from GitHub, if anywhere.
     public_base_url: str | None = None
+    # What is shared with the gateways; None until it was read or made, which is before the first run.
+    webhook_keys: Keys | None = None
     # Labels by namespace; None where Mooring is confined and may not read namespaces.
     namespaces: dict[str, Mapping[str, str]] | None = field(default_factory=dict)
     # Managed objects that a watch has shown: kind, namespace, name.

@@ -72,6 +72,12 @@ class SourceStatus(Model):
     """The branch's head when it was last read."""
     decided_sha: Sha | None = None
     """The newest head that was decided on: deployed, or skipped on purpose."""
+    delivery: Word | None = None
+    """GUID of the delivery that the branch was last read for."""
+    redeploy: Line | None = None
+    """The annotation `mooring.dev/redeploy` that was last acted on."""
+    pinned_sha: Sha | None = None
+    """The commit that `spec.source.revision` stays on, where it does."""
     proof: Line | None = None
     """Mooring's signature over what it proved about this source; nothing here counts without it."""
 

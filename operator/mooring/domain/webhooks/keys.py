@@ -1,0 +1,231 @@
+"""The keys that operator and gateway share, and all that is derived from them.
+
+The operator keeps them in one Secret, which the gateway mounts: the webhooks' secrets of Apps, a subkey for each
+version of the repository hooks' secrets, the key of proofs, and the key of the ids in paths. That last one never
+changes: an address that was entered at GitHub stays good.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+# Of each purpose, so that no key or code made for one is good for another.
+_ID, _PROOF, _HOOK, _SECRET = (f"mooring.dev/{purpose}/v1" for purpose in ("path-id", "proof", "hook-key", "hook"))
+KEY_BYTES = 32
+# A master key of fewer bytes can be guessed.
+MASTER_KEY_BYTES = 32
+# Secrets that are good for one address at a time: the next, the present and the last.
+LIVE_SECRETS = 3
+_PATH_ID_BYTES = 20
+_VERSION = 1
+
+
+class BadDocument(Exception):
+    """The shared document cannot be read; the text says what is wrong and quotes nothing of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What is derived from."""
+
+    id_key: bytes = field(repr=False)
+    # The newest first: it signs, all of them count.
+    proof_keys: tuple[bytes, ...] = field(repr=False)
+    # By version, the highest is the newest.
+    hook_keys: Mapping[int, bytes] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class AppHook:
+    """A GitHub App whose webhooks are taken, and the secrets that are good for it now."""
+
+    # The API that it is at.
+    origin: str
+    secrets: tuple[str, ...] = field(repr=False)
+    # The Secret that it comes from; both None for the operator's own App.
+    namespace: str | None = None
+    secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """All that the gateway is told."""
+
+    keys: Keys
+    apps: tuple[AppHook, ...] = ()
+
+
+# --- making keys ---
+
+
+def from_master(masters: Mapping[int, bytes], *, id_key: bytes | None = None) -> Keys:
+    """Derive the keys from the versions of a master key; the id key is the one that is in use already, if any."""
+    newest_first = sorted(masters, reverse=True)
+    return Keys(
+        id_key=id_key or _derived(masters[min(masters)], _ID),
+        proof_keys=tuple(_derived(masters[version], _PROOF) for version in newest_first[:LIVE_SECRETS]),
+        hook_keys={version: _derived(masters[version], _HOOK) for version in newest_first[:LIVE_SECRETS]},
+    )
+
+
+def from_chance(random_bytes: Callable[[int], bytes]) -> Keys:
+    """Make keys where there is no master key; they are then kept where they are written."""
+    return Keys(random_bytes(KEY_BYTES), (random_bytes(KEY_BYTES),), {1: random_bytes(KEY_BYTES)})
+
+
+def _derived(master: bytes, purpose: str) -> bytes:
+    """HKDF with SHA-256 (RFC 5869): one block is all that is needed."""
+    extracted = hmac.digest(bytes(hashlib.sha256().digest_size), master, "sha256")
+    return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")[:KEY_BYTES]
+
+
+# --- addresses and secrets ---
+
+
+def app_path_id(keys: Keys, *, origin: str, installation_uid: str, namespace: str) -> str:
+    """Return the id in the address that an App of a tenant's sends to, for one of its GitHubInstallations."""
+    return _path_id(keys, "app", origin, installation_uid, namespace)
+
+
+def hook_path_id(keys: Keys, *, origin: str, repository_id: int, namespace: str) -> str:
+    """Return the id in the address that a repository's hook sends to."""
+    return _path_id(keys, "repository", origin, str(repository_id), namespace)
+
+
+def _path_id(keys: Keys, *parts: str) -> str:
+    code = _code(keys.id_key, _ID, *parts)[:_PATH_ID_BYTES]
+    return base64.b32encode(code).decode().lower()
+
+
+def hook_secrets(keys: Keys, *, origin: str, repository_id: int, namespace: str) -> tuple[str, ...]:
+    """Return the secrets that are good for a repository's hook, the newest first."""
+    versions = sorted(keys.hook_keys, reverse=True)[:LIVE_SECRETS]
+    parts = (_SECRET, origin, str(repository_id), namespace)
+    return tuple(_code(keys.hook_keys[version], *parts).hex() for version in versions)
+
+
+def signs(secrets: Sequence[bytes], body: bytes | bytearray | memoryview, signature: bytes) -> bool:
+    """Tell whether a signature is that of a body by any of the secrets, in the same time whichever it is."""
+    found = False
+    for secret in secrets[:LIVE_SECRETS]:
+        found |= hmac.compare_digest(hmac.digest(secret, body, "sha256"), signature)
+    return found
+
+
+# --- proofs ---
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """What the operator found out with a Project's own credential."""
+
+    project_uid: str
+    origin: str
+    repository_id: int
+    branch: str
+    # What brings its pushes: see `via_installation` and `via_hook`.
+    via: str
+
+
+def via_installation(uid: str) -> str:
+    """Name a GitHubInstallation object as what brings pushes."""
+    return f"installation/{uid}"
+
+
+def via_hook(path_id: str) -> str:
+    """Name a repository's hook as what brings pushes."""
+    return f"hook/{path_id}"
+
+
+def prove(keys: Keys, what: Proven) -> str:
+    """Return the signature that stands in status.source.proof."""
+    return _proof(keys.proof_keys[0], what)
+
+
+def is_proven(keys: Keys, what: Proven, proof: object) -> bool:
+    """Tell whether a signature is ours, and about this."""
+    if not isinstance(proof, str) or not proof.isascii():
+        return False
+    return any(hmac.compare_digest(_proof(key, what), proof) for key in keys.proof_keys)
+
+
+def _proof(key: bytes, what: Proven) -> str:
+    parts = (what.project_uid, what.origin, str(what.repository_id), what.branch, what.via)
+    return "v1." + base64.urlsafe_b64encode(_code(key, _PROOF, *parts)).decode().rstrip("=")
+
+
+def _code(key: bytes, *parts: str) -> bytes:
+    # Each part is preceded by its length, so that no two lists of parts read the same.
+    framed = b"".join(len(part.encode()).to_bytes(8, "big") + part.encode() for part in parts)
+    return hmac.digest(key, framed, "sha256")
+
+
+# --- the document ---
+
+
+def dump(document: Document) -> str:
+    """Write the document; equal ones come out equal."""
+    keys = document.keys
+    apps = sorted(document.apps, key=lambda app: (app.namespace or "", app.secret or "", app.origin))
+    content = {
+        "version": _VERSION,
+        "idKey": _text(keys.id_key),
+        "proofKeys": [_text(key) for key in keys.proof_keys],
+        "hookKeys": {str(version): _text(key) for version, key in sorted(keys.hook_keys.items())},
+        "apps": [
+            {"origin": app.origin, "secrets": list(app.secrets), "namespace": app.namespace, "secret": app.secret}
+            for app in apps
+        ],
+    }
+    return json.dumps(content, separators=(",", ":"))
+
+
+def parse(text: str | bytes) -> Document:
+    """Read the document; raise BadDocument."""
+    try:
+        content = json.loads(text)
+        if content["version"] != _VERSION:
+            raise BadDocument(f"it is of version {content['version']!r:.20}, and this Mooring reads {_VERSION}")
+        keys = Keys(
+            id_key=_key(content["idKey"]),
+            proof_keys=tuple(_key(key) for key in content["proofKeys"]),
+            hook_keys={int(version): _key(key) for version, key in content["hookKeys"].items()},
+        )
+        apps = tuple(_app(app) for app in content["apps"])
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise BadDocument(
+            "it is not what the operator writes; delete the Secret, and the operator makes it anew"
+        ) from None
+    if not keys.proof_keys or not keys.hook_keys:
+        raise BadDocument("it has no keys; delete the Secret, and the operator makes it anew")
+    return Document(keys, apps)
+
+
+def _app(content: Mapping[str, Any]) -> AppHook:
+    secrets = tuple(str(secret) for secret in content["secrets"] if secret)
+    namespace, secret = content.get("namespace"), content.get("secret")
+    # An empty secret would let everybody sign.
+    if not secrets or (namespace is None) != (secret is None):
+        raise ValueError
+    return AppHook(str(content["origin"]), secrets[:LIVE_SECRETS], namespace, secret)
+
+
+def _text(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ValueError from None
+    if len(key) != KEY_BYTES:
+        raise ValueError
+    return key
