@@ -263,6 +263,7 @@ def _assemble(
         return await reconciler(key)
 
     queue = WorkQueue(run, platform.clock, group=lambda key: key.namespace if isinstance(key, Key) else key)
+    platform.herald.calm = queue.calm
     metrics.watch_queue(lambda: queue.overdue)
     metrics.watch_leader(lambda: election.leads)
     _watch_objects(metrics, platform)

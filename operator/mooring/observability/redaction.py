@@ -8,6 +8,7 @@ in URLs; each plain, in base64, URL-encoded, and those in one another.
 import binascii
 import re
 from base64 import b64decode
+from functools import lru_cache
 from urllib.parse import unquote
 
 BLOT = "[redacted]"
@@ -15,6 +16,8 @@ BLOT = "[redacted]"
 LONGEST = 32 * 1024
 _DEEPEST = 3
 _LONGEST_WORD = 8192
+# Most texts of log lines are the same few hundred: names of fields, kinds, namespaces, sentences.
+_REMEMBERED, _SHORT_TEXT = 2048, 200
 
 # A token is known by its beginning alone, so that one that was cut short is found too; GitHub promises no length.
 _SHORT = r"(?<![A-Za-z0-9])(?:gh[pousr]_|github_pat_)[A-Za-z0-9_.\-]{6,}"
@@ -40,7 +43,14 @@ _LINE_END = re.compile(r"\r?\n|\\n")
 
 def redact(text: str) -> str:
     """Return the text with every secret of a known shape blotted out; a very long one is cut."""
+    if len(text) <= _SHORT_TEXT:
+        return _remembered(text)
     return _redacted(_cut(text) if len(text) > LONGEST else text, _DEEPEST)
+
+
+@lru_cache(_REMEMBERED)
+def _remembered(text: str) -> str:
+    return _redacted(text, _DEEPEST)
 
 
 def _cut(text: str) -> str:

@@ -15,6 +15,8 @@ from mooring.ports import Cluster, Object
 WAITING_EVENTS = 4096
 # Posts at once: few, so that they leave the API server to the work.
 POSTS_AT_ONCE = 2
+# Seconds that an Event waits at most while objects wait for their runs: a rotated token reaches all pods first.
+BEHIND_WORK = 15.0
 # Seconds that an ending process gives to what still waits.
 LAST_SECONDS = 2.0
 
@@ -25,6 +27,8 @@ class _Notice:
     warning: bool
     reason: str
     message: str
+    # When it is posted at the latest, by the loop's clock.
+    latest: float
 
 
 class Herald:
@@ -34,6 +38,9 @@ class Herald:
         self._cluster = cluster
         self._dropped = dropped
         self._waiting: asyncio.Queue[_Notice] = asyncio.Queue(WAITING_EVENTS)
+        # Set while there is no crowd of work before the Events.
+        self.calm = asyncio.Event()
+        self.calm.set()
 
     def tell(self, subject: Object, *, warning: bool, reason: str, message: str) -> None:
         """Post an Event soon."""
@@ -41,7 +48,8 @@ class Herald:
         metadata = {name: subject["metadata"].get(name) for name in ("namespace", "name", "uid", "resourceVersion")}
         kept = {"apiVersion": subject["apiVersion"], "kind": subject["kind"], "metadata": metadata}
         try:
-            self._waiting.put_nowait(_Notice(kept, warning, reason, message))
+            latest = asyncio.get_running_loop().time() + BEHIND_WORK
+            self._waiting.put_nowait(_Notice(kept, warning, reason, message, latest))
         except asyncio.QueueFull:
             self._dropped()
 
@@ -62,7 +70,16 @@ class Herald:
 
     async def _post(self) -> None:
         while True:
-            await self._one(await self._waiting.get())
+            notice = await self._waiting.get()
+            await self._until_calm(notice.latest)
+            await self._one(notice)
+
+    async def _until_calm(self, latest: float) -> None:
+        try:
+            async with asyncio.timeout_at(latest):
+                await self.calm.wait()
+        except TimeoutError:
+            return
 
     async def _one(self, notice: _Notice) -> None:
         await self._cluster.emit(notice.subject, warning=notice.warning, reason=notice.reason, message=notice.message)

@@ -102,6 +102,8 @@ class WorkQueue:
         self._wake = asyncio.Event()
         self._ended = asyncio.Event()
         self._closing = False
+        # Set while whatever is due finds a place at once: what can wait waits for that.
+        self.calm = asyncio.Event()
         # The last time that the loop turned, for the health check.
         self.turned = clock.now()
 
@@ -179,6 +181,10 @@ class WorkQueue:
                     self._young.add(key)
                     self._shares[self._group(key)].young += 1
                     group.create_task(self._one(key), name=f"reconcile {key}")
+                if len(self._young) >= self._runs_at_once or any(share.held for share in self._shares.values()):
+                    self.calm.clear()
+                else:
+                    self.calm.set()
                 await self._pause()
 
     def _linger(self, key: Hashable) -> None:

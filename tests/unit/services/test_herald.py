@@ -80,3 +80,29 @@ async def test_the_end_waits_for_the_last_ones_but_not_for_ever(monkeypatch: pyt
     tell(found, "1")
     await found.finish()
     assert posts.told == []
+
+
+async def posted_after(found: Herald, posts: Posts) -> list[str]:
+    task = asyncio.create_task(found.serve())
+    for _ in range(30):
+        await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    return posts.told
+
+
+async def test_a_crowd_of_work_goes_before() -> None:
+    posts = Posts()
+    found = Herald(cast("Cluster", posts), lambda: None)
+    found.calm = asyncio.Event()
+    tell(found, "1")
+    assert await posted_after(found, posts) == []
+
+
+async def test_a_crowd_that_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(herald, "BEHIND_WORK", 0.0)
+    posts = Posts()
+    found = Herald(cast("Cluster", posts), lambda: None)
+    found.calm = asyncio.Event()
+    tell(found, "1", "2", "3")
+    assert await posted_after(found, posts) == ["1", "2", "3"]

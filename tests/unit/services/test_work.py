@@ -280,9 +280,11 @@ async def test_a_group_leaves_places_for_others() -> None:
         queue.add("other/1")
         await settle()
         assert runs.started[3:] == ["other/1"]
+        assert not queue.calm.is_set()
         runs.gate.set()
         await settle()
         assert len(runs.started) == 11
+        assert queue.calm.is_set()
     assert len(queue) == 0
 
 
