@@ -27,6 +27,7 @@ def run(folder: Path, *, once: bool) -> None:
         story.rotation(stage)
         story.installation(stage, app)
         story.replacement(stage)
+        story.pushes(stage, app)
         story.outlook(stage, once=once)
         finished = True
     finally:

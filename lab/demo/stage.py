@@ -18,6 +18,7 @@ from typing import Any
 from lab import Lab, binaries
 from lab.errors import LabError, UsageError
 from lab.kubernetes.identity import service_account_kubeconfig
+from lab.ports import Ports
 from lab.processes import Identity, end, identify
 
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
@@ -34,8 +35,10 @@ class Stage:
     def __init__(self, lab: Lab, folder: Path) -> None:
         self.lab = lab
         self.folder = folder
-        # Where the operator answers about its health, once it runs.
-        self.operator = ""
+        # Where operator and gateway answer about their health, once they run; and where pushes come in.
+        self.operator = self.gateway = ""
+        with Ports() as ports:
+            self.gateway_port = ports.free()
         self._kubectl = str(binaries.find("kubectl"))
 
     def chapter(self, title: str, *words: str) -> None:
@@ -88,11 +91,11 @@ class Stage:
 
         self.until(f"the API server publishes {plural}", explained, SERVED_SECONDS)
 
-    def github(self, path: str, body: dict[str, Any]) -> Any:
-        """Ask the control API of the lab's GitHub."""
+    def github(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Ask the control API of the lab's GitHub: for something to be done, or (no body) what there is."""
         request = urllib.request.Request(  # noqa: S310 - the lab's own address
             self.lab.env["LAB_GITHUB_CONTROL_URL"] + path,
-            data=json.dumps(body).encode(),
+            data=None if body is None else json.dumps(body).encode(),
             headers={"Authorization": f"Bearer {self.lab.env['LAB_ADMIN_TOKEN']}", "Content-Type": "application/json"},
         )
         with urllib.request.urlopen(request, timeout=READY_SECONDS) as answer:  # noqa: S310 - the same
@@ -109,6 +112,11 @@ class Stage:
         }
         print(self.ask("apply", "--server-side", "--force-conflicts", "-f", "-", given=json.dumps(manifest)).strip())
 
+    @staticmethod
+    def decoded(value: str) -> str:
+        """Return what a Secret has under a key."""
+        return base64.b64decode(value).decode()
+
     def audit(self, action: str) -> None:
         """Show the newest line of the audit record with an action; it stands in the operator's log here."""
         log, word = self.folder / "operator.log", f'"action":"{action}"'
@@ -119,27 +127,54 @@ class Stage:
         print(lines[-1], flush=True)
 
 
-# --- the operator ---
+# --- Mooring's processes ---
 
 
 def start_operator(stage: Stage) -> None:
     """Start the operator under its shipped Role and wait until it is ready."""
+    env = stage.lab.env
+    settings = {
+        "MOORING_CHECKOUT_IMAGE": "mooring:demo",
+        "MOORING_GITHUB_CA_FILE": env["MOORING_GITHUB_CA_FILE"],
+        "MOORING_OPERATOR_LISTEN": "127.0.0.1:0",
+        # On one's own machine GitHub needs no https to reach the gateway.
+        "MOORING_DEVELOPMENT": "true",
+        "MOORING_PUBLIC_BASE_URL": f"http://127.0.0.1:{stage.gateway_port}",
+    }
+    stage.operator = _start(stage, "operator", settings)
+
+
+def start_gateway(stage: Stage, mounted: Path) -> None:
+    """Start the gateway under its own account, with what the operator wrote for it in a folder."""
+    settings = {
+        "MOORING_WEBHOOK_DIR": str(mounted),
+        "MOORING_GATEWAY_LISTEN": f"127.0.0.1:{stage.gateway_port}",
+        "MOORING_GATEWAY_ADMIN_LISTEN": "127.0.0.1:0",
+    }
+    stage.gateway = _start(stage, "gateway", settings)
+
+
+def _start(stage: Stage, command: str, settings: Mapping[str, str]) -> str:
+    """Start a process of Mooring's under its own account; return where it tells of its health, once it is ready."""
     kubeconfig = service_account_kubeconfig(
-        stage.lab.env, SYSTEM, "mooring-operator", stage.folder / "operator.kubeconfig", expiration_seconds=24 * 3600
+        stage.lab.env,
+        SYSTEM,
+        f"mooring-{command}",
+        stage.folder / f"{command}.kubeconfig",
+        expiration_seconds=24 * 3600,
     )
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(REPOSITORY / "operator"),
         "KUBECONFIG": str(kubeconfig),
         "MOORING_NAMESPACE": SYSTEM,
-        "MOORING_CHECKOUT_IMAGE": "mooring:demo",
         "MOORING_GITHUB_API_URL": stage.lab.env["MOORING_GITHUB_API_URL"],
-        "MOORING_GITHUB_CA_FILE": stage.lab.env["MOORING_GITHUB_CA_FILE"],
-        "MOORING_OPERATOR_LISTEN": "127.0.0.1:0",
+        **settings,
     }
-    with (stage.folder / "operator.log").open("wb") as log:
+    written = stage.folder / f"{command}.log"
+    with written.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "mooring", "operator"],
+            [sys.executable, "-m", "mooring", command],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -147,34 +182,37 @@ def start_operator(stage: Stage) -> None:
             start_new_session=True,
         )
     found = identify(process.pid)
-    (stage.folder / "operator.json").write_text(json.dumps({"pid": found.pid, "started": found.started}))
+    (stage.folder / f"{command}.json").write_text(json.dumps({"pid": found.pid, "started": found.started}))
+
+    def where() -> str:
+        if process.poll() is not None:
+            last = written.read_text().strip().splitlines()[-1:]
+            raise LabError(f"the {command} ended with code {process.returncode}: {' '.join(last)}")
+        found = LISTENS.search(written.read_text())
+        return f"http://{found[1]}" if found is not None else ""
 
     def ready() -> bool:
-        if process.poll() is not None:
-            last = (stage.folder / "operator.log").read_text().strip().splitlines()[-1:]
-            raise LabError(f"the operator ended with code {process.returncode}: {' '.join(last)}")
-        found = LISTENS.search((stage.folder / "operator.log").read_text())
-        if found is None:
-            return False
-        stage.operator = f"http://{found[1]}"
         try:
-            with urllib.request.urlopen(f"{stage.operator}/readyz", timeout=5) as answer:  # noqa: S310 - our own
+            with urllib.request.urlopen(f"{where()}/readyz", timeout=5) as answer:  # noqa: S310 - our own
                 return bool(answer.status == 200)
         except OSError:
             return False
 
-    stage.until("the operator is ready", ready)
+    stage.until(f"the {command} listens", lambda: where() != "")
+    stage.until(f"the {command} is ready", ready)
+    return where()
 
 
 def stop(folder: Path) -> bool:
     """Stop what an earlier demo left running; tell whether there was anything."""
     found = False
-    record = folder / "operator.json"
-    if record.exists():
-        process = Identity(**json.loads(record.read_text()))
-        found = process.alive
-        end(process, STOP_SECONDS)
-        record.unlink()
+    for command in ("gateway", "operator"):
+        record = folder / f"{command}.json"
+        if record.exists():
+            process = Identity(**json.loads(record.read_text()))
+            found = found or process.alive
+            end(process, STOP_SECONDS)
+            record.unlink()
     try:
         Lab.attach(folder).down()
     except UsageError:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab import binaries
+from lab.demo.pushes import Pushes
 from lab.demo.stage import SYSTEM, Stage, start_operator
 
 NAMESPACE = "mooring-samples"
@@ -15,6 +16,7 @@ INHERITS = "shop"
 INSTALLATION = "acme"
 CLONED = "api"
 APP = "acme-mooring"
+APP_SECRET = "acme-github-app"  # noqa: S105 - an object's name
 # Seconds that GitHub's tokens live while the demo waits for a replacement; as a rule it is an hour.
 SHORT_LIFE = 6
 LIFE = 3600
@@ -33,7 +35,9 @@ PEOPLE = {
         {"owner": "acme", "name": "handbook", "files": {"site/index.html": "<h1>Handbook</h1>\n"}},
         {"owner": "acme", "name": "api", "private": True, "files": {"app.py": "print('serving')\n"}},
     ],
-    "apps": [{"slug": APP, "owner": "acme", "permissions": {"contents": "read", "metadata": "read"}}],
+    "apps": [
+        {"slug": APP, "owner": "acme", "permissions": {"contents": "read", "metadata": "read"}, "events": ["push"]}
+    ],
     "installations": [{"app": APP, "account": "acme", "repositories": "all"}],
 }
 _LABEL = f"mooring.dev/installation={INSTALLATION}"
@@ -63,7 +67,8 @@ def operator(stage: Stage) -> None:
     """Start the operator."""
     stage.chapter("The operator", "It runs as a process on this machine, under the Role that is shipped with it.")
     stage.kubectl("create", "namespace", SYSTEM)
-    stage.kubectl("apply", "-f", "manifests/rbac/operator.yaml", "-f", "manifests/rbac/cluster-wide.yaml")
+    for name in ("operator", "cluster-wide", "gateway"):
+        stage.kubectl("apply", "-f", f"manifests/rbac/{name}.yaml")
     stage.kubectl("apply", "-f", "-", given=POLICY)
     start_operator(stage)
     print(f"\nready: {stage.operator}/readyz, log: {stage.folder}/operator.log")
@@ -124,7 +129,7 @@ def installation(stage: Stage, app: Mapping[str, Any]) -> None:
     # Tokens that are made now end while the reader looks on.
     stage.github("/token-lifetime", {"seconds": SHORT_LIFE})
     values = {"appId": str(app["id"]), "privateKey": str(app["private_key"])}
-    stage.secret(NAMESPACE, "acme-github-app", values, shown=f"appId: {app['id']}, privateKey: -----BEGIN …")
+    stage.secret(NAMESPACE, APP_SECRET, values, shown=f"appId: {app['id']}, privateKey: -----BEGIN …")
     names = (f"githubinstallations.mooring.dev/{INSTALLATION}", f"projects.mooring.dev/{CLONED}")
     stage.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", *names, "--timeout=30s")
 
@@ -148,12 +153,21 @@ def replacement(stage: Stage) -> None:
     stage.audit("token.copied")
 
 
+def pushes(stage: Stage, app: Mapping[str, Any]) -> None:
+    """Push to the repository of the Project that the installation clones."""
+    alice = Pushes(stage, NAMESPACE, CLONED, INSTALLATION, "acme/api", _token(stage, "alice-pushes", "alice"))
+    alice.connect(APP, app, APP_SECRET)
+    alice.push()
+    alice.nothing_else()
+
+
 def outlook(stage: Stage, *, once: bool) -> None:
     """Say what runs, where it is, and what to try next."""
     env = stage.lab.env
     stage.chapter("Done" if once else "It is yours now")
     print(f"API server   {stage.folder / 'kubeconfig'}")
     print(f"operator     {stage.operator}/metrics, log and audit record in {stage.folder}/operator.log")
+    print(f"gateway      {stage.gateway}/metrics, log and audit record in {stage.folder}/gateway.log")
     print(f"GitHub       {env['LAB_GITHUB_GIT_URL']} (REST at {env['MOORING_GITHUB_API_URL']})")
     print(f"  control    {env['LAB_GITHUB_CONTROL_URL']} (see lab/github/README.md)")
     if once:
