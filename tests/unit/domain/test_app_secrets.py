@@ -43,12 +43,12 @@ def app(**changes: str | bytes) -> dict[str, Any]:
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_an_app_comes_out(kind: str | None, end: str) -> None:
     found = secret(kind, appId=f"42{end}", privateKey=KEY, webhookSecret=f"hush-hush{end}", clientId="Iv1", more="x")
-    assert app_in(found, "app") == AppSecret(42, KEY, "hush-hush")
+    assert app_in(found, "app") == AppSecret(42, KEY, ("hush-hush",))
 
 
 @pytest.mark.parametrize("more", [{}, {"webhookSecret": ""}])
 def test_the_webhooks_secret_may_be_missing(more: dict[str, str]) -> None:
-    assert app_in(app(**more), "app") == AppSecret(42, KEY, None)
+    assert app_in(app(**more), "app") == AppSecret(42, KEY, ())
 
 
 @pytest.mark.parametrize(
