@@ -136,9 +136,10 @@ class WebhookSecret:
         try:
             async with asyncio.timeout(BEGIN):
                 while not await self._attempt():
-                    if clock.now() >= end:
+                    left = (end - clock.now()).total_seconds()
+                    if left <= 0:
                         break
-                    await self._wait(asyncio.Event(), self._seconds_left())
+                    await self._wait(asyncio.Event(), min(self._seconds_left(), left))
                 else:
                     return
         except TimeoutError:

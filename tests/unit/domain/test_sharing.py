@@ -29,12 +29,13 @@ def test_all_are_told_of_where_they_fit() -> None:
 def test_the_newest_are_left_out_in_whatever_order_they_come() -> None:
     long = ["s" * 1024, "t" * 1024, "u" * 1024]
     apps = [dated(number, *long) for number in range(600)]
-    document, left_out = document_of(KEYS, OWN, apps)
+    own = AppHook("https://api.github.com", tuple(letter * 1024 for letter in "abc"))
+    document, left_out = document_of(KEYS, own, apps)
     assert LARGEST_DOCUMENT - 4096 < len(dump(document)) <= LARGEST_DOCUMENT
     told = len(document.apps) - 1
     assert told + left_out == 600
-    assert set(document.apps) == {OWN, *(each.app for each in apps[:told])}
-    assert set(document_of(KEYS, OWN, [*apps[300:], *apps[:300][::-1]])[0].apps) == set(document.apps)
+    assert set(document.apps) == {own, *(each.app for each in apps[:told])}
+    assert set(document_of(KEYS, own, [*apps[300:], *apps[:300][::-1]])[0].apps) == set(document.apps)
 
 
 def test_a_newer_one_that_would_fit_does_not_take_the_place_of_an_older_one() -> None:
