@@ -58,7 +58,7 @@ spec:
       expression: "{own}"
     - name: permitted
       expression: >-
-        request.operation == 'UPDATE' && request.?subResource.orValue('') == 'status' &&
+        request.?subResource.orValue('') == 'status' &&
         request.resource.resource in variables.own
     - name: before
       expression: "dyn(oldObject).?status.orValue(dyn({{}}))"
