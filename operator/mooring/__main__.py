@@ -120,6 +120,7 @@ async def _serve_operator(settings: "Settings") -> int:
     from mooring.domain.leadership import Lost
     from mooring.domain.policy import PolicyError
     from mooring.handlers import kinds
+    from mooring.settings import SettingsError
 
     try:
         async with (
@@ -134,7 +135,7 @@ async def _serve_operator(settings: "Settings") -> int:
             await operator.run(lambda stop, ending: kinds.follow(settings, operator.intake, stop, ending), admin.stop)
     except Lost:
         return NO  # the log has it
-    except (ConfigurationError, PolicyError, CannotListenError) as problem:
+    except (ConfigurationError, PolicyError, CannotListenError, SettingsError) as problem:
         return _refuse(problem)
     except Trouble as trouble:
         # The adapter's last sentence is meant for an object that the queue comes back to: here it is the restart.

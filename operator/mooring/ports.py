@@ -27,6 +27,8 @@ __all__ = [
     "Comparison",
     "GitHub",
     "Hook",
+    "Identities",
+    "Identity",
     "InstallationFacts",
     "Leases",
     "MintedToken",
@@ -133,6 +135,26 @@ class Leases(Protocol):
 
     async def follow(self, saw: Callable[[Lease | None], None]) -> None:
         """Tell of every change until cancelled; None where the Lease is gone."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A credential of a service account."""
+
+    token: str = field(repr=False)
+    expires_at: datetime
+
+
+class Identities(Protocol):
+    """Short-lived credentials of service accounts in the operator's own namespace."""
+
+    async def issue(self, account: str, seconds: int) -> Identity:
+        """Have one made, good for about so many seconds; the answer says for how long it is."""
+        ...
+
+    async def authorities(self) -> str:
+        """Return the certificates, in PEM, that the API server is known by."""
         ...
 
 

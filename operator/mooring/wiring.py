@@ -11,7 +11,7 @@ import secrets
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,7 @@ from typing import Any
 
 from mooring.cluster.client import KubernetesCluster
 from mooring.cluster.connection import Connection
+from mooring.cluster.identities import KubernetesIdentities
 from mooring.cluster.kinds import RESOURCES
 from mooring.cluster.leases import KubernetesLease
 from mooring.cluster.watch import Scope, Seen, Watch
@@ -36,6 +37,7 @@ from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics, Result, result_of
 from mooring.ports import Changed
 from mooring.services.election import Election
+from mooring.services.gateway_identity import GatewayIdentity, gateway_identity
 from mooring.services.herald import Herald
 from mooring.services.installations import Installations
 from mooring.services.intake import Intake
@@ -46,6 +48,7 @@ from mooring.services.reconciler import Observer, Reconciler, Service
 from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
 from mooring.services.users import Users
+from mooring.services.webhook_secret import WebhookSecret, webhook_secret
 from mooring.services.work import WorkQueue
 from mooring.settings import Settings
 
@@ -97,6 +100,9 @@ class Operator:
     # inherit, and a credential to have no user. Kopf tells of them in any order.
     own_kinds: list[Watch]
     filled: Latch
+    webhooks: WebhookSecret
+    # For the gateway in the same Pod, if any.
+    gateway: GatewayIdentity | None
     close_installations: Stop
     close_github: Stop
 
@@ -107,6 +113,7 @@ class Operator:
         """
         ending = asyncio.Event()
         _end_on_signals(ending)
+        beside = asyncio.create_task(self.gateway.keep(), name="the gateway's credential") if self.gateway else None
         try:
             if await self._leads(ending):
                 async with asyncio.TaskGroup() as group:
@@ -115,6 +122,9 @@ class Operator:
                     keeping.cancel()
         finally:
             await self.election.end()
+            if beside is not None:
+                beside.cancel()
+                await asyncio.gather(beside, return_exceptions=True)
         if self.election.lost is not None:
             raise Lost(self.election.lost)
 
@@ -168,8 +178,12 @@ class Operator:
         # Kopf follows them from here; what the lists remembered is not needed twice.
         self.own_kinds.clear()
         self.filled.set()
+        # Before the first object: what was proven of it is known by these keys.
+        await self.webhooks.begin()
         log.info("the caches are filled; reconciling begins")
-        await self.queue.serve()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.webhooks.serve(), name="webhooks")
+            await self.queue.serve()
 
 
 def _end_on_signals(ending: asyncio.Event) -> None:
@@ -230,7 +244,11 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
             namespaces=None if settings.watch_namespaces else {},
         )
         held["platform"] = platform
-        yield _assemble(settings, platform, connection, metrics, election=election, close_github=github.aclose)
+        identities = KubernetesIdentities(renewing, clock, environ, settings.namespace)
+        gateway = await gateway_identity(settings, identities, clock)
+        yield _assemble(
+            settings, platform, connection, metrics, election=election, gateway=gateway, close_github=github.aclose
+        )
 
 
 def _identity() -> str:
@@ -245,6 +263,7 @@ def _assemble(
     metrics: Metrics,
     *,
     election: Election,
+    gateway: GatewayIdentity | None,
     close_github: Stop,
 ) -> Operator:
     queue: WorkQueue
@@ -254,7 +273,13 @@ def _assemble(
 
     intake = Intake(platform, ask)
     users = Users(platform, intake.ask_projects, ask)
-    installations = Installations(platform, intake.ask_projects, ask)
+
+    def ask_all() -> None:
+        for key in platform.store:
+            queue.add(key)
+
+    webhooks = webhook_secret(settings, platform, ask_all)
+    installations = Installations(platform, intake.ask_projects, ask, webhooks)
     projects = Projects(platform, users, installations, ask)
     services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
     reconciler = Reconciler(services, observer(metrics, platform.store))
@@ -279,13 +304,15 @@ def _assemble(
         metrics=metrics,
         health=health,
         election=election,
-        watches=_watches(settings, platform, connection, intake, queue),
+        watches=_watches(settings, platform, connection, [intake.sighting, webhooks.sighting], queue, ask_all=ask_all),
         own_kinds=[
             Watch(connection, Scope(RESOURCES[kind], place, contents=True), lambda seen: _take(intake, seen))
             for kind in ("GitHubUser", "GitHubInstallation", "Project")
             for place in settings.watch_namespaces or (None,)
         ],
         filled=filled,
+        webhooks=webhooks,
+        gateway=gateway,
         close_installations=installations.aclose,
         close_github=close_github,
     )
@@ -341,8 +368,10 @@ def _watches(
     settings: Settings,
     platform: Platform,
     connection: Connection,
-    intake: Intake,
+    takers: Sequence[Callable[[Seen], None]],
     queue: WorkQueue,
+    *,
+    ask_all: Callable[[], None],
 ) -> list[Watch]:
     """Return the watches on everything that is not one of the three kinds: metadata only, but for the policy."""
     scopes: list[Scope] = []
@@ -353,10 +382,11 @@ def _watches(
     if not settings.watch_namespaces:
         scopes.append(Scope(RESOURCES["Namespace"]))
     if settings.watch_namespaces and settings.namespace not in settings.watch_namespaces:
-        # The operator's own App is in a namespace that is not one of those.
-        scopes.append(
-            Scope(RESOURCES["Secret"], settings.namespace, fields=f"metadata.name={settings.github_app_secret}")
-        )
+        # The operator's own App, and what the gateway is told, are in a namespace that is not one of those.
+        scopes += [
+            Scope(RESOURCES["Secret"], settings.namespace, fields=f"metadata.name={name}")
+            for name in (settings.github_app_secret, names.WEBHOOK_SECRET)
+        ]
     policy = Scope(
         RESOURCES["ConfigMap"],
         settings.namespace,
@@ -366,10 +396,13 @@ def _watches(
 
     def policy_changed(seen: Seen) -> None:
         if adopt_policy(settings, platform, None if seen.event == "DELETED" else seen.obj):
-            for key in platform.store:
-                queue.add(key)
+            ask_all()
 
-    sightings = (Watch(connection, scope, intake.sighting, back=queue.cluster_is_back) for scope in scopes)
+    def take(seen: Seen) -> None:
+        for taker in takers:
+            taker(seen)
+
+    sightings = (Watch(connection, scope, take, back=queue.cluster_is_back) for scope in scopes)
     return [*sightings, Watch(connection, policy, policy_changed, back=queue.cluster_is_back)]
 
 

@@ -19,7 +19,8 @@ from mooring.domain.reasons import Reason
 
 APP_ID = "appId"
 PRIVATE_KEY = "privateKey"
-WEBHOOK_SECRET = "webhookSecret"  # noqa: S105 - a key's name
+# The order in which they are tried. With three, each side of a change can be made before the other one.
+WEBHOOK_SECRETS = ("webhookSecretNext", "webhookSecret", "webhookSecretPrevious")
 
 MAX_KEY_BYTES = 16 * 1024
 MAX_WEBHOOK_SECRET_BYTES = 1024
@@ -44,7 +45,8 @@ class AppSecret:
     app_id: int
     # One block of PEM with plain line ends.
     private_key: str = field(repr=False)
-    webhook_secret: str | None = field(default=None, repr=False)
+    # All that are good now: the next, the present and the previous one, as far as there are.
+    webhook_secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 def app_in(secret: Mapping[str, Any] | None, name: str) -> AppSecret:
@@ -53,8 +55,16 @@ def app_in(secret: Mapping[str, Any] | None, name: str) -> AppSecret:
     return AppSecret(
         app_id=_app_id(_app_value(data, name, APP_ID), name),
         private_key=_private_key(_app_value(data, name, PRIVATE_KEY), name),
-        webhook_secret=_webhook_secret(data, name),
+        webhook_secrets=_webhook_secrets(data, name),
     )
+
+
+def webhook_secrets_in(secret: Mapping[str, Any] | None, name: str) -> tuple[str, ...]:
+    """Return the webhook secrets that a Secret holds, whatever else is in it; raise Stalled where one cannot be used.
+
+    A mistake in an App's key must not end what its webhooks bring.
+    """
+    return _webhook_secrets(_opaque(secret, name, "App"), name)
 
 
 def app_source(secret: Mapping[str, Any]) -> str:
@@ -152,17 +162,20 @@ def _private_key(value: bytes, name: str) -> str:
     return lines.decode("ascii")
 
 
-def _webhook_secret(data: Mapping[str, str], name: str) -> str | None:
-    if not data.get(WEBHOOK_SECRET):
-        return None
-    value = _without_line_end(_app_value(data, name, WEBHOOK_SECRET))
+def _webhook_secrets(data: Mapping[str, str], name: str) -> tuple[str, ...]:
+    found = (_webhook_secret(data, name, key) for key in WEBHOOK_SECRETS if data.get(key))
+    return tuple(dict.fromkeys(found))
+
+
+def _webhook_secret(data: Mapping[str, str], name: str, key: str) -> str:
+    value = _without_line_end(_app_value(data, name, key))
     must = f"text in UTF-8 of at most {MAX_WEBHOOK_SECRET_BYTES} bytes, or be left out"
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise _malformed(name, WEBHOOK_SECRET, must) from None
+        raise _malformed(name, key, must) from None
     if not 0 < len(value) <= MAX_WEBHOOK_SECRET_BYTES:
-        raise _malformed(name, WEBHOOK_SECRET, must)
+        raise _malformed(name, key, must)
     return text
 
 

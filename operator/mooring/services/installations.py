@@ -27,6 +27,7 @@ from mooring.domain.resources.github_installation import GitHubInstallation
 from mooring.domain.scopes import may_refer, not_covered, not_found, not_ready, shown_to
 from mooring.ports import Changed, Object, Origin
 from mooring.services import statuses
+from mooring.services.app_hooks import AppHooks
 from mooring.services.clones import Clones
 from mooring.services.lending import Found, Lending, usable
 from mooring.services.minting import Minting
@@ -35,6 +36,7 @@ from mooring.services.platform import Platform
 from mooring.services.scoping import Scoping
 from mooring.services.store import Key, key_of
 from mooring.services.token_secrets import Tended, ends_tokens
+from mooring.services.webhook_secret import WebhookSecret
 from mooring.services.work import Again
 
 T = TypeVar("T")
@@ -78,12 +80,17 @@ class Installations:
     """The service of the kind GitHubInstallation."""
 
     def __init__(
-        self, platform: Platform, ask_projects: Callable[[Key], None], ask: Callable[[Key, float], None]
+        self,
+        platform: Platform,
+        ask_projects: Callable[[Key], None],
+        ask: Callable[[Key, float], None],
+        shared: WebhookSecret,
     ) -> None:
         self._platform = platform
         self._ask_projects = ask_projects
         self._ask = ask
         self._lending = Lending(platform)
+        self._hooks = AppHooks(platform, shared)
         self._minting = Minting(platform)
         self._scoping = Scoping(platform, self._minting)
         self._outputs = Outputs(platform, self._minting, self._scoping)
@@ -210,6 +217,7 @@ class Installations:
         try:
             installation = GitHubInstallation.model_validate(obj)
         except ValidationError as error:
+            self._hooks.refuse(key)
             wanted = verdict(invalid_spec(error), suspended=False, progressing=None, ready="")
             await statuses.write(self._platform, obj, {"observedGeneration": obj["metadata"]["generation"]}, wanted)
             return None
@@ -229,6 +237,7 @@ class Installations:
         """Forget an installation that was deleted, and have its Projects look again."""
         self._platform.token_states.pop(key, None)
         self._lending.forget(key)
+        self._hooks.forget(key)
         if self._told.pop(key, None) is not None:
             self._ask_projects(key)
 
@@ -289,6 +298,7 @@ class Installations:
             self._minting.doom(key, origin, ended | (self._minting.resumed(key) if run.found is not None else set()))
         left = await self._minting.settle(key, run.uid)
         await tended.let_go()
+        await self._hooks.learn(run.installation, run.found, run.trouble)
         trouble, there = run.worst(), self._time(origin)
         observed = rules.InstallationObservation(
             installation=run.installation,
@@ -299,7 +309,7 @@ class Installations:
             repository_count=run.count,
             token_expires_at=(max if trouble is None else min)(tended.expires, default=None),
             trouble=trouble,
-            webhook_url=self._webhook_url(run),
+            webhook_url=self._hooks.url(run.installation),
             unreadable_grant=self._platform.namespaces is None
             and needs_labels(grant.namespaces for grant in run.installation.spec.grants),
             outputs=run.outputs,
@@ -316,10 +326,6 @@ class Installations:
             # Ever more slowly. A token that is overdue has no time for that.
             raise trouble
         return self._next(run, trouble, there, left)
-
-    def _webhook_url(self, run: Run) -> str | None:
-        base = self._platform.public_base_url
-        return f"{base}/webhooks/github" if base and run.installation.spec.app_secret_ref is None else None
 
     def _tell(self, key: Key, run: Run) -> None:
         """Ask the Projects to look again, where something that they depend on changed."""
@@ -351,6 +357,7 @@ class Installations:
 
     async def _delete(self, key: Key, obj: Object) -> Again | None:
         """End all tokens, remove all copies, and let the object go; GitHub may be away for half a minute at most."""
+        self._hooks.refuse(key)
         if names.TOKENS_FINALIZER not in (obj["metadata"].get("finalizers") or ()):
             self._forget(key, obj["metadata"]["uid"])
             return None

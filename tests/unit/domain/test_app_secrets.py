@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.domain.app_secrets import AppSecret, app_in, app_source, bundle_in
+from mooring.domain.app_secrets import AppSecret, app_in, app_source, bundle_in, webhook_secrets_in
 from mooring.domain.errors import Stalled
 from mooring.domain.reasons import Reason
 
@@ -43,12 +43,27 @@ def app(**changes: str | bytes) -> dict[str, Any]:
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
 def test_an_app_comes_out(kind: str | None, end: str) -> None:
     found = secret(kind, appId=f"42{end}", privateKey=KEY, webhookSecret=f"hush-hush{end}", clientId="Iv1", more="x")
-    assert app_in(found, "app") == AppSecret(42, KEY, "hush-hush")
+    assert app_in(found, "app") == AppSecret(42, KEY, ("hush-hush",))
 
 
 @pytest.mark.parametrize("more", [{}, {"webhookSecret": ""}])
 def test_the_webhooks_secret_may_be_missing(more: dict[str, str]) -> None:
-    assert app_in(app(**more), "app") == AppSecret(42, KEY, None)
+    assert app_in(app(**more), "app") == AppSecret(42, KEY, ())
+
+
+def test_three_webhook_secrets_may_be_good_at_once() -> None:
+    three = {"webhookSecretPrevious": "last\n", "webhookSecret": "present", "webhookSecretNext": "next", "more": "x"}
+    assert app_in(app(**three), "app").webhook_secrets == ("next", "present", "last")
+    assert webhook_secrets_in(app(webhookSecretPrevious="last"), "app") == ("last",)
+    assert webhook_secrets_in(app(webhookSecretNext="same", webhookSecret="same"), "app") == ("same",)
+
+
+def test_webhook_secrets_are_read_whatever_is_beside_them() -> None:
+    assert webhook_secrets_in(secret(appId="junk", privateKey="junk", webhookSecret="hush"), "app") == ("hush",)
+    with pytest.raises(Stalled):
+        webhook_secrets_in(secret("kubernetes.io/tls", webhookSecret="hush"), "app")
+    with pytest.raises(Stalled):
+        webhook_secrets_in(None, "app")
 
 
 @pytest.mark.parametrize(
@@ -125,8 +140,9 @@ def test_a_key_is_one_block_of_bounded_size(value: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("value", [b"\xff\xfe", "s" * 1025, "\n"])
-def test_a_webhooks_secret_that_cannot_be_used_is_told(value: str | bytes) -> None:
-    refused(app(webhookSecret=value), "webhookSecret")
+@pytest.mark.parametrize("key", ["webhookSecret", "webhookSecretNext", "webhookSecretPrevious"])
+def test_a_webhooks_secret_that_cannot_be_used_is_told(value: str | bytes, key: str) -> None:
+    refused(app(**{key: value}), key)
 
 
 def refused(found: dict[str, Any], key: str) -> None:
