@@ -74,7 +74,7 @@ class Gate:
 class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     """One connection: aiohttp's protocol, watched. It reads into a buffer of ours, which bounds each read."""
 
-    __slots__ = ("_answered", "_body", "_content", "_gate", "_head_since", "_idle_since", "_unclaimed")
+    __slots__ = ("_answered", "_body", "_content", "_gate", "_head_since", "_idle_since", "_unclaimed", "is_broken")
 
     def __init__(self, manager: web.Server, gate: Gate, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(manager, loop=loop, **options)
@@ -89,6 +89,8 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self._body: Holding | None = None
         # How many requests have been answered.
         self._answered = 0
+        # Whether what came as a body is none: the connection is good for nothing but an answer.
+        self.is_broken = False
 
     # --- what asyncio calls ---
 
@@ -114,6 +116,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what comes, and have it parsed. aiohttp calls it too, with nothing, to parse what it held back."""
+        seen = self._request_count
         if self._is_body_under_way():
             assert self._body is not None  # noqa: S101 - just looked
             self._body.grow(len(data))
@@ -125,6 +128,8 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
             return
         super().data_received(data)
         if self._is_body_under_way():
+            if self._request_count > seen:
+                self._break_off()
             self._check_padding()
         elif self._unclaimed > self._gate.limits.header_bytes:
             self._check_unclaimed()
@@ -209,6 +214,12 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         elif self._is_between() and self._request_count == self._answered:
             # Else a request was parsed already, and what was counted is its body; its handler is about to begin.
             self.cut(Cut.HEADERS)
+
+    def _break_off(self) -> None:
+        """End a body that the parser gave up: it says so with a further message, and not to who reads the body."""
+        self.is_broken = True
+        if self._content is not None:
+            self._content.feed_eof()
 
     def _drop(self) -> None:
         self.release_body()

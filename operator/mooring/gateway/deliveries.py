@@ -94,7 +94,7 @@ class Deliveries:
             connection.end()
         self._tell(visit, answer)
         # The rest of a body that nobody read would be taken for the next request.
-        return as_response(answer, close=not request.content.is_eof())
+        return as_response(answer, close=connection.is_broken or not request.content.is_eof())
 
     async def _answer(self, visit: _Visit) -> Answer:
         path_id = headers.path_id(visit.request)
@@ -171,8 +171,10 @@ class Deliveries:
         except (ConnectionError, RuntimeError):
             # Reading from a connection that was lost is a RuntimeError there.
             raise _Gone from None
-        except (web.RequestPayloadError, web.HTTPException):
-            raise Refused(400, Outcome.MALFORMED, "the body is not what its headers say") from None
+        except web.RequestPayloadError:
+            visit.connection.is_broken = True
+        if visit.connection.is_broken:
+            raise Refused(400, Outcome.MALFORMED, "the body is not what its headers say")
         visit.connection.body_is_complete()
         return body
 
