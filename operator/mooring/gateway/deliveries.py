@@ -135,8 +135,10 @@ class Deliveries:
         # All are compared, so that the time says nothing of which one it was.
         matches = [hmac.compare_digest(digest.digest(), envelope.signature) for digest in digests]
         if not any(matches):
-            unsigned = Refused(401, Outcome.UNSIGNED, "the signature is not one by this webhook's secret")
-            raise self._quotas.failed(sender, unsigned)
+            body.clear()
+            raise self._quotas.failed(
+                sender, Refused(401, Outcome.UNSIGNED, "the signature is not one by this webhook's secret")
+            )
         self._quotas.vouch(sender)
         return body
 
@@ -160,6 +162,17 @@ class Deliveries:
         body = bytearray()
         visit.connection.expect_body(visit.request.content_length)
         try:
+            await self._read(visit, body, digests)
+        except BaseException:
+            # An exception keeps the frames that it came through, and a lost connection keeps its exception: what was
+            # read would stay until the collector of garbage comes by, and count for nothing.
+            body.clear()
+            raise
+        visit.connection.body_is_complete()
+        return body
+
+    async def _read(self, visit: _Visit, body: bytearray, digests: Sequence[hmac.HMAC]) -> None:
+        try:
             if "Expect" in visit.request.headers:
                 await self._invite(visit.request)
             async for piece in visit.request.content.iter_any():
@@ -175,8 +188,6 @@ class Deliveries:
             visit.connection.is_broken = True
         if visit.connection.is_broken:
             raise Refused(400, Outcome.MALFORMED, "the body is not what its headers say")
-        visit.connection.body_is_complete()
-        return body
 
     @staticmethod
     async def _invite(request: web.BaseRequest) -> None:

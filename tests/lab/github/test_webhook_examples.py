@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -40,10 +39,11 @@ class Receiver:
         return Verdict(202, "recorded", "it is recorded")
 
 
-def examples() -> list[tuple[str, Path]]:
-    """Return all examples with their events; the folder that one lies in is its event."""
+def examples() -> list[tuple[str, dict[str, Any]]]:
+    """Return all examples with their events, those of GitHub Enterprise Server among them."""
     folder = documents.folder(documents.PACKAGES[documents.WEBHOOK_EXAMPLES])
-    return [(file.parent.name, file) for file in sorted(folder.glob("*/*/*.json"))]
+    kinds = [kind for file in sorted(folder.glob("*/index.json")) for kind in json.loads(file.read_bytes())]
+    return [(kind["name"], example) for kind in kinds for example in kind["examples"]]
 
 
 async def test_every_example_is_answered_as_its_event_is() -> None:
@@ -51,8 +51,8 @@ async def test_every_example_is_answered_as_its_event_is() -> None:
     server = GatewayServer(Listen("127.0.0.1", 0), receiver, GatewayMetrics(), AuditLog(), namespace="mooring-system")
     expected: list[events.Event | None] = []
     async with server, aiohttp.ClientSession() as client:
-        for event, file in found:
-            body = file.read_bytes()
+        for event, example in found:
+            body = json.dumps(example).encode()
             headers = {
                 "Content-Type": "application/json",
                 "X-GitHub-Event": event,
@@ -63,11 +63,11 @@ async def test_every_example_is_answered_as_its_event_is() -> None:
             async with client.post(address, data=body, headers=headers) as answer:
                 told = (answer.status, (await answer.json())["outcome"])
             if event in READ:
-                assert told == (202, "recorded"), file
+                assert told == (202, "recorded"), example
                 # What is read of the whole payload is read of what the server hands on.
-                expected.append(events.read(event, json.loads(body)))
+                expected.append(events.read(event, example))
             else:
-                assert told == ((200, "ping") if event == "ping" else (200, "ignored")), file
+                assert told == ((200, "ping") if event == "ping" else (200, "ignored")), event
 
     assert receiver.taken == expected
     assert {"push", "ping", "installation", "installation_repositories", "repository"} <= {event for event, _ in found}
