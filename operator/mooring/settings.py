@@ -11,16 +11,29 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from difflib import get_close_matches
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+)
 
 from mooring.domain import origins
 
 PREFIX = "MOORING_"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+# The processes that have settings. They may share one environment, so what one alone uses is not held against the
+# other: it need not be set, and its files need not be there.
+Command = Literal["operator", "gateway"]
+Network = IPv4Network | IPv6Network
 
 # Variables of our name that are not the product's, each with its reason.
 FOREIGN = {
@@ -163,7 +176,9 @@ def _own_port(value: Listen, info: ValidationInfo) -> Listen:
     return value
 
 
-def _certificates(value: Path) -> Path:
+def _certificates(value: Path, info: ValidationInfo) -> Path:
+    if not _is_used_by("operator", info):
+        return value
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(value)
     except ssl.SSLError:
@@ -173,10 +188,45 @@ def _certificates(value: Path) -> Path:
     return value
 
 
-def _folder(value: Path) -> Path:
-    if not value.is_dir() or not os.access(value, os.R_OK | os.X_OK):
-        raise ValueError("names no folder that can be read; mount the Secret with the keys, and name its folder")
-    return value
+def _folder(command: Command, sentence: str, mode: int = os.R_OK | os.X_OK) -> AfterValidator:
+    """Check a folder that one command uses."""
+
+    def check(value: Path, info: ValidationInfo) -> Path:
+        if _is_used_by(command, info) and not (value.is_dir() and os.access(value, mode)):
+            raise ValueError(sentence)
+        return value
+
+    return AfterValidator(check)
+
+
+def _is_used_by(command: Command, info: ValidationInfo) -> bool:
+    """Tell whether it is this command that starts: its files alone have to be there."""
+    return info.context is None or info.context["command"] == command
+
+
+def parse_networks(value: Any) -> Any:
+    """Read `10.0.0.7, 192.168.0.0/16, fd00::/8`; an address stands for itself alone."""
+    if not isinstance(value, str):
+        return value
+    entries = [entry.strip() for entry in value.split(",") if entry.strip()]
+    found = [_network(entry) for entry in entries]
+    if wrong := [f"no. {number}" for number, network in enumerate(found, 1) if network is None]:
+        raise ValueError(
+            f"has entries that are no address and no network ({', '.join(wrong[:10])}); write such as 10.0.0.7 or "
+            "192.168.0.0/16, the bits after the prefix zero, with commas between them"
+        )
+    if any(network is not None and network.prefixlen == 0 for network in found):
+        # Everybody could then say which address he comes from.
+        raise ValueError("trusts every address there is; name those of your proxies")
+    return tuple(dict.fromkeys(found))
+
+
+def _network(entry: str) -> Network | None:
+    try:
+        # A scope (fe80::1%eth0) means something on one machine only; a netmask (/255.0.0.0) has two readings.
+        return ip_network(entry) if re.fullmatch(r"[0-9A-Fa-f.:]+(?:/[0-9]{1,3})?", entry) else None
+    except ValueError:
+        return None
 
 
 Namespace = Annotated[
@@ -188,6 +238,20 @@ ObjectName = Annotated[
 ]
 Image = Annotated[str, _matching(_IMAGE, "is no image; write one such as registry.example.com/mooring:1.0.0")]
 Url = Annotated[str, BeforeValidator(_url)]
+MasterKeys = Annotated[
+    Path, _folder("operator", "names no folder that can be read; mount the Secret with the keys, and name its folder")
+]
+WebhookFolder = Annotated[
+    Path, _folder("gateway", "names no folder that can be read; mount the Secret mooring-webhook, and name its folder")
+]
+GatewayCredential = Annotated[
+    Path,
+    _folder(
+        "operator",
+        "names no folder that can be written to; mount a volume in memory, and name its folder",
+        os.W_OK | os.X_OK,
+    ),
+]
 ListenAddress = Annotated[Listen, BeforeValidator(parse_listen), AfterValidator(_own_port)]
 SweepInterval = Annotated[timedelta, BeforeValidator(parse_duration), AfterValidator(_sweep_interval)]
 LogLevel = Annotated[
@@ -228,10 +292,23 @@ class Settings(BaseModel):
     public_base_url: Url | None = None
     """Where GitHub reaches the gateway from outside, such as `https://mooring.example.com`. Default: none; no address
     for webhooks is shown then."""
-    master_key_dir: Annotated[Path, AfterValidator(_folder)] | None = None
-    """A folder with the keys that secrets of webhooks are derived from. Default: none."""
-    checkout_image: Image
-    """The image that fetches a Project's source: as a rule Mooring's own. Required."""
+    master_key_dir: MasterKeys | None = None
+    """A folder with the keys that secrets of webhooks are derived from, in files named `1`, `2`, …, at least 32 bytes
+    each; only the operator reads it. Default: none; the operator then makes keys, and keeps them in the Secret
+    `mooring-webhook`."""
+    webhook_dir: WebhookFolder | None = None
+    """The folder where the Secret `mooring-webhook` is mounted, with what the gateway has to know. Required for the
+    gateway; the operator does not use it."""
+    gateway_token_dir: GatewayCredential | None = None
+    """A folder, in memory, in which the operator keeps a short-lived credential of the service account
+    `mooring-gateway` for the gateway beside it, as files `token`, `ca.crt` and `namespace`. Default: none; the gateway
+    then has its own."""
+    trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(parse_networks)] = ()
+    """The addresses or networks of the proxies before the gateway whose `X-Forwarded-For` is believed, with commas
+    between them. Default: none."""
+    checkout_image: Annotated[Image, Field(validate_default=False)] = ""
+    """The image that fetches a Project's source: as a rule Mooring's own. Required for the operator; the gateway does
+    not use it."""
     sweep_interval: SweepInterval = timedelta(minutes=10)
     """How often branches are looked at without being asked, so that no push is lost. Default: `10m`."""
     log_level: LogLevel = "info"
@@ -245,15 +322,22 @@ class Settings(BaseModel):
     """Where the gateway serves health, readiness and metrics. Default: `:8082`."""
 
     @classmethod
-    def load(cls, environment: Mapping[str, str] | None = None, *, namespace_file: Path = NAMESPACE_FILE) -> Self:
-        """Read the environment (by default the process's own); raise SettingsError with every problem."""
+    def load(
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        command: Command = "operator",
+        namespace_file: Path = NAMESPACE_FILE,
+    ) -> Self:
+        """Read the environment (by default the process's own) for a command; raise SettingsError with every problem."""
         given = _given(os.environ if environment is None else environment)
         known = {variable: value for variable, value in given.items() if variable in VARIABLES}
         problems = [_unknown(variable) for variable in given if variable not in VARIABLES]
         if "MOORING_NAMESPACE" not in known and (namespace := _namespace_of_pod(namespace_file)):
             known["MOORING_NAMESPACE"] = namespace
+        problems += [_missing(variable) for variable in _REQUIRED[command] if variable not in known]
         try:
-            settings = cls.model_validate(known)
+            settings = cls.model_validate(known, context={"command": command})
         except ValidationError as error:
             raise SettingsError([*problems, *_problems(error)]) from None
         if problems:
@@ -264,9 +348,14 @@ class Settings(BaseModel):
 VARIABLES = {PREFIX + name.upper(): field.description or "" for name, field in Settings.model_fields.items()}
 
 
-_REQUIRED = {
+_REQUIRED: Mapping[Command, tuple[str, ...]] = {
+    "operator": ("MOORING_NAMESPACE", "MOORING_CHECKOUT_IMAGE"),
+    "gateway": ("MOORING_NAMESPACE", "MOORING_WEBHOOK_DIR"),
+}
+_WANTED = {
     "MOORING_NAMESPACE": "name the namespace that Mooring runs in, such as mooring-system",
     "MOORING_CHECKOUT_IMAGE": "name the image that fetches sources: as a rule Mooring's own",
+    "MOORING_WEBHOOK_DIR": "mount the Secret mooring-webhook, and name its folder",
 }
 
 
@@ -293,6 +382,10 @@ def _unknown(variable: str) -> Problem:
     return Problem(variable, f"is no setting; {hint}")
 
 
+def _missing(variable: str) -> Problem:
+    return Problem(variable, f"is not set; {_WANTED[variable]}")
+
+
 def _namespace_of_pod(file: Path) -> str | None:
     try:
         return file.read_text(encoding="utf-8").strip() or None
@@ -306,10 +399,7 @@ def _problems(error: ValidationError) -> list[Problem]:
         # A default that was refused comes under its field's name, all else under the variable's.
         variable = PREFIX + str(entry["loc"][0]).removeprefix(PREFIX).upper()
         if entry["type"] == "missing":
-            sentence = f"is not set; {_REQUIRED[variable]}"
-        elif entry["type"] == "value_error":
-            sentence = str(entry["ctx"]["error"])
-        else:
-            sentence = f"is wrong: {entry['msg']}"
-        problems.append(Problem(variable, sentence))
+            continue  # told by the command's own list
+        told = str(entry["ctx"]["error"]) if entry["type"] == "value_error" else f"is wrong: {entry['msg']}"
+        problems.append(Problem(variable, told))
     return problems

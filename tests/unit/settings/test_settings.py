@@ -1,17 +1,30 @@
 """The settings: what is read, what is refused, and that a person is told everything at once and no value."""
 
+import os
 import re
 import traceback
 from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import ip_network
+from itertools import product
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from mooring.settings import VARIABLES, Listen, Settings, SettingsError, parse_duration, parse_listen
+from mooring.settings import (
+    VARIABLES,
+    Command,
+    Listen,
+    Settings,
+    SettingsError,
+    parse_duration,
+    parse_listen,
+    parse_networks,
+)
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "settings.md"
 NOWHERE = Path("/nonexistent/namespace")
@@ -23,9 +36,9 @@ def load(**variables: str) -> Settings:
     return Settings.load({**LEAST, **variables}, namespace_file=NOWHERE)
 
 
-def refusal(environment: Mapping[str, str], namespace_file: Path = NOWHERE) -> SettingsError:
+def refusal(environment: Mapping[str, str], *, command: Command = "operator") -> SettingsError:
     with pytest.raises(SettingsError) as caught:
-        Settings.load(environment, namespace_file=namespace_file)
+        Settings.load(environment, command=command, namespace_file=NOWHERE)
     return caught.value
 
 
@@ -47,6 +60,7 @@ def test_the_defaults() -> None:
     assert settings.sweep_interval == timedelta(minutes=10)
     assert settings.development is False
     assert (settings.public_base_url, settings.github_ca_file, settings.master_key_dir) == (None, None, None)
+    assert (settings.webhook_dir, settings.gateway_token_dir, settings.trusted_proxies) == (None, None, ())
     listens = (settings.operator_listen, settings.gateway_listen, settings.gateway_admin_listen)
     assert [str(listen) for listen in listens] == [":8081", ":8080", ":8082"]
 
@@ -59,6 +73,9 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         MOORING_POLICY_CONFIGMAP="our-policy",
         MOORING_PUBLIC_BASE_URL="https://mooring.example.com/hooks",
         MOORING_MASTER_KEY_DIR=str(tmp_path),
+        MOORING_WEBHOOK_DIR=str(tmp_path),
+        MOORING_GATEWAY_TOKEN_DIR=str(tmp_path),
+        MOORING_TRUSTED_PROXIES="10.0.0.7, 192.168.0.0/16,fd00::/8,10.0.0.7,",
         MOORING_SWEEP_INTERVAL="1h30m",
         MOORING_DEVELOPMENT="true",
         MOORING_LOG_LEVEL="debug",
@@ -69,7 +86,8 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert settings.watch_namespaces == ("team-a", "team-b")
     assert settings.github_api_url == "https://ghes.example.com/api/v3"
     assert settings.github_app_secret == "our-app"
-    assert settings.master_key_dir == tmp_path
+    assert (settings.master_key_dir, settings.webhook_dir, settings.gateway_token_dir) == (tmp_path, tmp_path, tmp_path)
+    assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.7/32", "192.168.0.0/16", "fd00::/8"]
     assert settings.sweep_interval == timedelta(minutes=90)
     assert settings.log_level == "debug"
     assert settings.operator_listen == Listen("127.0.0.1", 0)
@@ -145,9 +163,11 @@ def test_every_problem_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("variable", [*VARIABLES, "MOORING_X"])
 def test_no_value_is_ever_repeated(variable: str) -> None:
-    for value in (PLANTED, f"https://me:{PLANTED}@host", f"https://{PLANTED}", f"https://host/?{PLANTED}"):
+    values = (PLANTED, f"https://me:{PLANTED}@host", f"https://{PLANTED}", f"https://host/?{PLANTED}")
+    commands: tuple[Command, ...] = ("operator", "gateway")
+    for value, command in product(values, commands):
         try:
-            Settings.load({**LEAST, variable: value}, namespace_file=NOWHERE)
+            Settings.load({**LEAST, variable: value}, command=command, namespace_file=NOWHERE)
         except SettingsError:
             trace = traceback.format_exc()
         else:
@@ -253,6 +273,81 @@ def test_files_must_be_there(tmp_path: Path) -> None:
     assert "cannot be read" in sentence("MOORING_GITHUB_CA_FILE", str(tmp_path / "missing"))
     assert "without a certificate" in sentence("MOORING_GITHUB_CA_FILE", str(empty))
     assert "names no folder" in sentence("MOORING_MASTER_KEY_DIR", str(empty))
+
+
+def test_a_folder_that_is_written_to_must_let_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "can be written to" in sentence("MOORING_GATEWAY_TOKEN_DIR", str(tmp_path / "missing"))
+
+    # Root may write anywhere, so the answer of the system is put in its place.
+    monkeypatch.setattr("os.access", lambda _, mode: not mode & os.W_OK)
+    assert "can be written to" in sentence("MOORING_GATEWAY_TOKEN_DIR", str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["10.0.0.1/8", "proxy", "10.0.0.0/33", "fe80::1%eth0", "10.0.0.0/255.0.0.0", "10.0.0", "1/8", "/8", "10.0.0.0/-1"],
+)
+def test_networks_that_are_refused(entry: str) -> None:
+    assert "(no. 2); write such as 10.0.0.7 or" in sentence("MOORING_TRUSTED_PROXIES", f"10.1.0.0/16,{entry}")
+
+
+@pytest.mark.parametrize("everybody", ["0.0.0.0/0", "::/0"])
+def test_nobody_trusts_everybody(everybody: str) -> None:
+    assert sentence("MOORING_TRUSTED_PROXIES", f"10.0.0.7,{everybody}").startswith("trusts every address")
+
+
+@given(st.lists(st.ip_addresses(), max_size=5, unique=True))
+def test_an_address_is_a_network_of_its_own(addresses: list[Any]) -> None:
+    assert parse_networks(",".join(str(address) for address in addresses)) == tuple(map(ip_network, addresses))
+
+
+# --- what each command needs ---
+
+
+def test_the_gateway_needs_its_folder_and_no_image(tmp_path: Path) -> None:
+    settings = Settings.load(
+        {"MOORING_NAMESPACE": "mooring-system", "MOORING_WEBHOOK_DIR": str(tmp_path)},
+        command="gateway",
+        namespace_file=NOWHERE,
+    )
+
+    assert (settings.webhook_dir, settings.checkout_image) == (tmp_path, "")
+
+
+def test_each_command_is_told_all_that_it_needs_at_once() -> None:
+    wrong = {"MOORING_SWEEP_INTERVAL": "x"}
+
+    needed = {
+        command: [problem.variable for problem in refusal(wrong, command=command).problems]
+        for command in get_args(Command)
+    }
+
+    assert needed == {
+        "operator": ["MOORING_CHECKOUT_IMAGE", "MOORING_NAMESPACE", "MOORING_SWEEP_INTERVAL"],
+        "gateway": ["MOORING_NAMESPACE", "MOORING_SWEEP_INTERVAL", "MOORING_WEBHOOK_DIR"],
+    }
+
+
+def test_commands_may_share_an_environment_but_not_their_files(tmp_path: Path) -> None:
+    missing = str(tmp_path / "missing")
+    of_the_gateway = {"MOORING_WEBHOOK_DIR": missing}
+    operators = ("MOORING_GATEWAY_TOKEN_DIR", "MOORING_MASTER_KEY_DIR", "MOORING_GITHUB_CA_FILE")
+    of_the_operator = dict.fromkeys(operators, missing)
+
+    load(**of_the_gateway)
+    found = refusal({**LEAST, **of_the_gateway, **of_the_operator}, command="gateway").problems
+
+    assert [str(problem) for problem in found] == [
+        "MOORING_WEBHOOK_DIR names no folder that can be read; mount the Secret mooring-webhook, and name its folder"
+    ]
+    assert len(refusal({**LEAST, **of_the_gateway, **of_the_operator}).problems) == 3
+
+
+def test_an_image_that_is_none_is_refused_for_each_command(tmp_path: Path) -> None:
+    wrong = {**LEAST, "MOORING_CHECKOUT_IMAGE": "not an image", "MOORING_WEBHOOK_DIR": str(tmp_path)}
+
+    for command in get_args(Command):
+        assert [problem.variable for problem in refusal(wrong, command=command).problems] == ["MOORING_CHECKOUT_IMAGE"]
 
 
 # --- the reference ---
