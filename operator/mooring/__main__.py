@@ -220,8 +220,8 @@ def crds_in(folder: Path) -> list[Path]:
 def _add_rbac(commands: "argparse._SubParsersAction[_Parser]") -> None:
     command = commands.add_parser(
         "rbac",
-        help="write or check the Roles of the operator",
-        description="Write or check the Roles of the operator.",
+        help="write or check the Roles of operator and gateway",
+        description="Write or check the Roles of operator and gateway.",
         allow_abbrev=False,
     )
     what = command.add_mutually_exclusive_group(required=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -40,11 +40,18 @@ class Kube:
         )
 
     def request(
-        self, method: str, path: str, body: Any = None, content_type: str = "application/json"
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        content_type: str = "application/json",
+        headers: Mapping[str, str] | None = None,
     ) -> tuple[int, dict[str, Any]]:
         """Make one request; return status and body, whatever the status is."""
         content = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-        answer = self._client.request(method, path, content=content, headers={"Content-Type": content_type})
+        answer = self._client.request(
+            method, path, content=content, headers={"Content-Type": content_type, **(headers or {})}
+        )
         try:
             return answer.status_code, answer.json()
         except ValueError:

@@ -75,6 +75,8 @@ ROLE_PLACES = {
     "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings",
     "ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles",
     "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+    "ValidatingAdmissionPolicy": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+    "ValidatingAdmissionPolicyBinding": "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings",
 }
 
 
@@ -82,7 +84,7 @@ def install_roles(kube: Kube) -> None:
     """Apply the shipped Roles, as the guide says."""
     status, body = kube.request("POST", "/api/v1/namespaces", {"metadata": {"name": SYSTEM}})
     assert status in {201, 409}, body
-    for name in ("operator.yaml", "cluster-wide.yaml"):
+    for name in ("operator.yaml", "cluster-wide.yaml", "gateway.yaml", "gateway-cluster-wide.yaml"):
         install_role(kube, name)
 
 
@@ -102,11 +104,16 @@ def install_role(kube: Kube, name: str, namespace: str = SYSTEM) -> None:
 
 def _apply(kube: Kube, text: str, namespace: str) -> None:
     for manifest in yaml.safe_load_all(text):
-        path = f"{ROLE_PLACES[manifest['kind']].format(namespace)}/{manifest['metadata']['name']}"
-        status, body = kube.request(
-            "PATCH", f"{path}?fieldManager=tests&force=true", manifest, "application/apply-patch+yaml"
-        )
-        assert status in {200, 201}, body
+        apply_role(kube, manifest, namespace)
+
+
+def apply_role(kube: Kube, manifest: Mapping[str, Any], namespace: str = SYSTEM) -> None:
+    """Apply a Role, an account or what binds them."""
+    path = f"{ROLE_PLACES[manifest['kind']].format(namespace)}/{manifest['metadata']['name']}"
+    status, body = kube.request(
+        "PATCH", f"{path}?fieldManager=tests&force=true", dict(manifest), "application/apply-patch+yaml"
+    )
+    assert status in {200, 201}, body
 
 
 def free_lease(kube: Kube) -> None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import base64
-import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
 
-import httpx
 import pytest
-import yaml
 
 from lab import Lab
 from lab.kubernetes.identity import service_account_kubeconfig
-from tests.cluster.conftest import PATIENCE, ROOT, Kube
+from tests.cluster.accounts import Account, shipped
+from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, People, condition
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.process import (
@@ -64,67 +60,6 @@ REFUSED = [
     ("create", "certificates.k8s.io", "certificatesigningrequests", ""),
     ("*", "*", "*", ""),
 ]
-# Every account has these, so that it can ask about itself.
-ABOUT_ITSELF = {"selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"}
-
-
-class Account:
-    """The API server, asked with a kubeconfig's own rights about those."""
-
-    def __init__(self, kubeconfig: Path) -> None:
-        content = yaml.safe_load(kubeconfig.read_text())
-        cluster, user = content["clusters"][0]["cluster"], content["users"][0]["user"]
-        authority = base64.b64decode(cluster["certificate-authority-data"]).decode()
-        self._client = httpx.Client(
-            base_url=cluster["server"] + "/apis/authorization.k8s.io/v1",
-            verify=ssl.create_default_context(cadata=authority),
-            headers={"Authorization": f"Bearer {user['token']}"},
-            timeout=PATIENCE,
-            trust_env=False,
-        )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._client.close()
-
-    def _review(self, kind: str, spec: dict[str, Any]) -> dict[str, Any]:
-        body = {"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec}
-        answer = self._client.post(f"/{kind.lower()}s", json=body)
-        assert answer.status_code == 201, answer.text
-        return dict(answer.json()["status"])
-
-    def may(self, verb: str, group: str, resource: str, name: str, namespace: str) -> bool:
-        """Tell whether something is allowed; without a namespace, in all of them."""
-        resource, _, sub = resource.partition("/")
-        asked = {"verb": verb, "group": group, "resource": resource, "subresource": sub, "name": name}
-        found = self._review("SelfSubjectAccessReview", {"resourceAttributes": {**asked, "namespace": namespace}})
-        return bool(found["allowed"])
-
-    def rules(self, namespace: str) -> set[tuple[str, str, str, str]]:
-        """Return all that is allowed in a namespace: verb, group, resource, name."""
-        found = self._review("SelfSubjectRulesReview", {"namespace": namespace})
-        assert not found.get("incomplete"), found
-        return {right for right in rights(found["resourceRules"]) if right[2] not in ABOUT_ITSELF}
-
-
-def rights(rules: list[dict[str, Any]]) -> set[tuple[str, str, str, str]]:
-    """Return the rights of rules one by one."""
-    return {
-        (verb, group, resource, name)
-        for rule in rules
-        for verb in rule["verbs"]
-        for group in rule.get("apiGroups") or [""]
-        for resource in rule.get("resources") or []
-        for name in rule.get("resourceNames") or [""]
-    }
-
-
-def shipped(file: str, kind: str) -> set[tuple[str, str, str, str]]:
-    """Return the rights that a shipped file gives."""
-    manifests = yaml.safe_load_all((ROOT / "manifests" / "rbac" / file).read_text())
-    return {right for manifest in manifests if manifest["kind"] == kind for right in rights(manifest["rules"])}
 
 
 def refused(account: Account, *namespaces: str) -> list[str]:

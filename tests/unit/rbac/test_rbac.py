@@ -8,9 +8,19 @@ import yaml
 
 from mooring import rbac
 from mooring.__main__ import main
+from mooring.rbac import table
 
 SHIPPED = Path(__file__).parents[3] / "manifests" / "rbac"
-NAMES = ["cluster-wide.yaml", "namespaced.yaml", "operator.yaml"]
+NAMES = [
+    "cluster-wide.yaml",
+    "gateway-cluster-wide.yaml",
+    "gateway-namespaced.yaml",
+    "gateway.yaml",
+    "namespaced.yaml",
+    "operator.yaml",
+]
+OPERATORS = ["cluster-wide.yaml", "namespaced.yaml", "operator.yaml"]
+GATEWAYS = [name for name in NAMES if name not in OPERATORS]
 
 Captured = pytest.CaptureFixture[str]
 
@@ -47,7 +57,7 @@ def test_the_check_names_every_difference(tmp_path: Path, capsys: Captured) -> N
     assert main(["rbac", "--check", str(tmp_path)]) == 1
     assert capsys.readouterr().out.splitlines() == [
         f"{tmp_path}/cluster-wide.yaml: missing",
-        f"{tmp_path}/namespaced.yaml: differs from the table",
+        f"{tmp_path}/gateway-cluster-wide.yaml: differs from the table",
         f"{tmp_path}/other.yaml: nothing generates it",
         f"run `mooring rbac --output {tmp_path}` and commit the result",
     ]
@@ -70,47 +80,90 @@ def test_every_document_is_what_kubernetes_takes() -> None:
         "operator.yaml": ["ServiceAccount", "Role", "RoleBinding"],
         "cluster-wide.yaml": ["ClusterRole", "ClusterRoleBinding"],
         "namespaced.yaml": ["Role", "RoleBinding"],
+        "gateway.yaml": ["ServiceAccount", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"],
+        "gateway-cluster-wide.yaml": ["ClusterRole", "ClusterRoleBinding"],
+        "gateway-namespaced.yaml": ["Role", "RoleBinding"],
     }
 
 
-def test_names_and_namespace_may_be_others() -> None:
-    for name in NAMES:
-        for document in documents(name, namespace="elsewhere", name="second"):
-            assert document["metadata"]["name"].startswith("second")
+@pytest.mark.parametrize(("names", "account"), [(OPERATORS, "second"), (GATEWAYS, "third")])
+def test_names_and_namespace_may_be_others(names: list[str], account: str) -> None:
+    for name in names:
+        for document in documents(name, namespace="elsewhere", name="second", gateway="third"):
+            assert document["metadata"]["name"].startswith(account)
             assert document["metadata"].get("namespace") in {None, "elsewhere"}
             for subject in document.get("subjects", []):
-                assert subject == {"kind": "ServiceAccount", "name": "second", "namespace": "elsewhere"}
-                assert document["roleRef"]["name"] in {"second", "second-watched"}
+                assert subject == {"kind": "ServiceAccount", "name": account, "namespace": "elsewhere"}
+                assert document["roleRef"]["name"] in {account, f"{account}-watched"}
 
 
-def test_the_role_for_one_namespace_can_be_applied_to_any() -> None:
-    assert all("namespace" not in document["metadata"] for document in documents("namespaced.yaml"))
+def test_a_policy_is_about_the_account_that_it_comes_with() -> None:
+    _, policy, binding = documents("gateway.yaml", namespace="elsewhere", gateway="third")
+
+    (condition,) = policy["spec"]["matchConditions"]
+    assert condition["expression"] == "request.userInfo.username == 'system:serviceaccount:elsewhere:third'"
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    assert binding["spec"] == {"policyName": policy["metadata"]["name"], "validationActions": ["Deny"]}
 
 
-def test_the_account_gets_no_token_by_itself() -> None:
-    assert documents("operator.yaml")[0]["automountServiceAccountToken"] is False
+def test_an_operator_asks_for_the_token_of_its_own_gateway_alone() -> None:
+    for gateway in ("mooring-gateway", "third"):
+        _, role, _ = documents("operator.yaml", gateway=gateway)
+        (rule,) = (rule for rule in role["rules"] if rule["resources"] == ["serviceaccounts/token"])
+        assert rule["resourceNames"] == [gateway]
+
+
+@pytest.mark.parametrize("name", ["namespaced.yaml", "gateway-namespaced.yaml"])
+def test_the_role_for_one_namespace_can_be_applied_to_any(name: str) -> None:
+    assert all("namespace" not in document["metadata"] for document in documents(name))
+
+
+@pytest.mark.parametrize("name", ["operator.yaml", "gateway.yaml"])
+def test_an_account_gets_no_token_by_itself(name: str) -> None:
+    assert documents(name)[0]["automountServiceAccountToken"] is False
 
 
 @pytest.mark.parametrize(
-    "grant", [*rbac.WATCHED, *rbac.CLUSTER, *rbac.OWN], ids=lambda grant: "/".join(grant.resources)
+    "grant",
+    [*table.WATCHED, *table.CLUSTER, *table.own(), *table.GATEWAY],
+    ids=lambda grant: "/".join((*grant.resources, *grant.names)),
 )
-def test_every_verb_has_a_reason_and_none_is_a_wildcard(grant: rbac.Grant) -> None:
+def test_every_verb_has_a_reason_and_none_is_a_wildcard(grant: table.Grant) -> None:
     assert grant.verbs
     assert all(len(reason) > 10 for reason in grant.verbs.values())
     assert "*" not in {grant.group, *grant.resources, *grant.verbs, *grant.names}
     assert not {"escalate", "bind", "impersonate", "deletecollection"} & grant.verbs.keys()
 
 
-def test_nothing_reaches_pods_roles_nodes_or_tokens() -> None:
-    resources = {
-        resource
-        for name, kind in (("operator.yaml", "Role"), ("cluster-wide.yaml", "ClusterRole"), ("namespaced.yaml", "Role"))
-        for rule in rules(name, kind)
+def test_nothing_reaches_pods_roles_nodes_or_tokens_but_the_gateways() -> None:
+    found = [
+        (resource, tuple(rule["verbs"]), tuple(rule.get("resourceNames", ())))
+        for name in NAMES
+        for document in documents(name)
+        for rule in document.get("rules", ())
         for resource in rule["resources"]
-    }
+    ]
 
-    forbidden = {"pods", "pods/exec", "roles", "rolebindings", "clusterroles", "nodes", "serviceaccounts/token"}
-    assert resources.isdisjoint(forbidden)
+    resources = {resource for resource, _, _ in found}
+    assert resources.isdisjoint({"pods", "pods/exec", "roles", "rolebindings", "clusterroles", "nodes"})
+    tokens = [right for right in found if right[0] == "serviceaccounts/token"]
+    assert tokens == [("serviceaccounts/token", ("create",), ("mooring-gateway",))]
+
+
+def test_the_gateway_has_the_same_rights_everywhere_and_in_one_namespace() -> None:
+    assert rules("gateway-cluster-wide.yaml", "ClusterRole") == rules("gateway-namespaced.yaml", "Role")
+    assert rules("gateway-namespaced.yaml", "Role") == [
+        {
+            "apiGroups": ["mooring.dev"],
+            "resources": ["projects", "githubinstallations"],
+            "verbs": ["get", "list", "watch"],
+        },
+        {
+            "apiGroups": ["mooring.dev"],
+            "resources": ["projects/status", "githubinstallations/status"],
+            "verbs": ["patch"],
+        },
+    ]
 
 
 def test_a_confined_operator_has_the_same_rights_but_for_the_labels_of_namespaces() -> None:
@@ -126,4 +179,7 @@ def test_rights_in_the_operators_own_namespace_are_on_named_objects() -> None:
     # Kubernetes cannot hold `create` to a name.
     unnamed = [rule for rule in rules("operator.yaml", "Role") if "resourceNames" not in rule]
 
-    assert [(rule["resources"], rule["verbs"]) for rule in unnamed] == [(["leases"], ["create"])]
+    assert [(rule["resources"], rule["verbs"]) for rule in unnamed] == [
+        (["leases"], ["create"]),
+        (["secrets"], ["create"]),
+    ]
