@@ -95,6 +95,11 @@ class _Line(Generic[E]):
     waiting: list[_Waiting[E]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
 
+    def still_waiting(self) -> list[_Waiting[E]]:
+        """Forget what was told, or is waited for no more; return the rest."""
+        self.waiting = [each for each in self.waiting if not each.told.done()]
+        return list(self.waiting)
+
 
 @dataclass(slots=True)
 class Shared:
@@ -138,6 +143,11 @@ class Recorder(Generic[E]):
 
     def _join(self, place: Place, entry: E) -> asyncio.Future[Told | None]:
         future: asyncio.Future[Told | None] = asyncio.get_running_loop().create_future()
+        decision = self._book.decide(place, [entry])
+        if decision is None or decision.fields is None:
+            # What is stored already, or concerns nobody any more, needs no write, and takes nobody's room.
+            future.set_result(decision.told[0] if decision is not None else None)
+            return future
         line = self._lines.get(place)
         waits_here = len(line.waiting) if line is not None else 0
         if waits_here >= WAITING_FOR_ONE or self._shared.waiting >= WAITING_IN_ALL:
@@ -161,12 +171,13 @@ class Recorder(Generic[E]):
         try:
             while True:
                 async with self._shared.slots:
-                    line.waiting = [each for each in line.waiting if not each.told.done()]
-                    if not line.waiting:
+                    if not line.still_waiting():
                         return
-                    went_well = await self._round(place, list(line.waiting))
+                    went_well = await self._round(place, line.still_waiting())
                 failures = 0 if went_well else failures + 1
                 longest = pace.gather if went_well else min(pace.first_wait * 2**failures, pace.longest_wait)
+                # What was told makes room for what comes meanwhile.
+                line.still_waiting()
                 await asyncio.sleep(longest * self._shared.random.uniform(0.5, 1.0))
         except Exception:
             log.exception("what came for %s %s was not understood", self._book.kind, place)
