@@ -1,0 +1,109 @@
+"""The gateway's server: it listens, and hands what is verified to a receiver."""
+
+import asyncio
+import errno
+import logging
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from mooring import ports
+from mooring.gateway.addresses import Network
+from mooring.gateway.connections import Gate, GuardedServer
+from mooring.gateway.deliveries import Deliveries
+from mooring.gateway.limits import Limits
+from mooring.observability.gateway_metrics import GatewayMetrics
+from mooring.settings import Listen
+
+log = logging.getLogger(__name__)
+
+VARIABLE = "MOORING_GATEWAY_LISTEN"
+# As many as may come at a time without being sent away by the system, which makes them wait for a second.
+_BACKLOG = 1024
+
+
+class CannotListenError(Exception):
+    """The port cannot be had; the text is one line for the person who chose it."""
+
+
+class GatewayServer:
+    """Serves from `start` (or `async with`) to `stop`."""
+
+    def __init__(
+        self,
+        listen: Listen,
+        receiver: ports.Receiver,
+        metrics: GatewayMetrics,
+        audit: ports.Audit,
+        *,
+        namespace: str,
+        trusted_proxies: Sequence[Network] = (),
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._listen = listen
+        self._gate = Gate(limits or Limits(), metrics, clock)
+        self._deliveries = Deliveries(self._gate, receiver, audit, namespace=namespace, trusted_proxies=trusted_proxies)
+        self._runner: web.ServerRunner | None = None
+        self._sweeper: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Listen; raise CannotListenError where the port cannot be had."""
+        server = GuardedServer(self._deliveries.handle, self._gate)
+        # Those under way may be answered, which the receiver does in time.
+        runner = web.ServerRunner(server, shutdown_timeout=self._gate.limits.take_seconds)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._listen.host, self._listen.port, backlog=_BACKLOG).start()
+        except OSError as problem:
+            await runner.cleanup()
+            raise CannotListenError(self._explain(problem)) from None
+        self._runner = runner
+        self._sweeper = asyncio.create_task(self._sweep(), name="gateway connections")
+        log.info("the gateway listens on %s", Listen(self._listen.host, self.port))
+
+    async def stop(self) -> None:
+        """Finish the answers under way, and close the port. To stop twice is fine."""
+        runner, self._runner = self._runner, None
+        sweeper, self._sweeper = self._sweeper, None
+        if runner is not None:
+            await runner.cleanup()
+        if sweeper is not None:
+            sweeper.cancel()
+            await asyncio.wait([sweeper])
+
+    @property
+    def port(self) -> int:
+        """The port in use, which the system chose where the setting says 0."""
+        if self._runner is None:
+            raise RuntimeError("the gateway's server does not run")
+        return int(self._runner.addresses[0][1])
+
+    async def __aenter__(self) -> Self:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self._gate.limits.sweep_seconds)
+            try:
+                self._gate.sweep()
+            except Exception:
+                # Without it nobody who is slow would be cut off any more.
+                log.exception("the connections could not be looked at")
+
+    def _explain(self, problem: OSError) -> str:
+        if problem.errno == errno.EADDRINUSE:
+            return f"cannot listen on {self._listen}: the port is in use; stop its user, or set {VARIABLE}"
+        reason = problem.strerror or type(problem).__name__
+        return f"cannot listen on {self._listen}: {reason}; set {VARIABLE} to an address of this machine"
