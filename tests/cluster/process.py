@@ -277,3 +277,19 @@ def wait_serving(gateway: Gateway, *, ready: bool = True, seconds: float = PATIE
                 return
         time.sleep(0.05)
     pytest.fail(f"{gateway.name} did not come to serve:\n{gateway.log[-4000:]}")
+
+
+@contextmanager
+def running_gateways(
+    lab: Lab, kubeconfig: Path, webhook_dir: Path, folder: Path, *names: str
+) -> Iterator[tuple[Gateway, ...]]:
+    """Run gateways until the end of the block; they are ready when it begins."""
+    gateways = tuple(start_gateway(lab, kubeconfig, webhook_dir, folder, name) for name in names)
+    try:
+        for gateway in gateways:
+            wait_serving(gateway)
+        yield gateways
+    finally:
+        for gateway in gateways:
+            if gateway.process.poll() is None:
+                gateway.kill()

@@ -12,7 +12,7 @@ from mooring.domain.webhooks.keys import AppHook
 from tests.cluster.conftest import Kube
 from tests.cluster.gateway.site import Site
 from tests.cluster.harness import Hub, People
-from tests.cluster.process import Gateway, gateway_kubeconfig, install_roles, start_gateway, wait_serving
+from tests.cluster.process import Gateway, gateway_kubeconfig, install_roles, running_gateways
 
 SECRET = "the-operators-webhook-secret"
 
@@ -45,21 +45,13 @@ def kubeconfig(lab: Lab, kube: Kube, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture(scope="module")
 def gateways(lab: Lab, kubeconfig: Path, site: Site) -> Iterator[tuple[Gateway, Gateway]]:
     """Run two of them; they are ready."""
-    folder = kubeconfig.parent
-    one, two = (start_gateway(lab, kubeconfig, site.folder, folder, name) for name in ("one", "two"))
-    try:
-        for gateway in (one, two):
-            wait_serving(gateway)
+    with running_gateways(lab, kubeconfig, site.folder, kubeconfig.parent, "one", "two") as (one, two):
         yield one, two
         for gateway in (one, two):
             assert gateway.stop() == 0
             assert SECRET not in gateway.log + str(gateway.audit)
             assert '"level":"error"' not in gateway.log
             assert '"level":"critical"' not in gateway.log
-    finally:
-        for gateway in (one, two):
-            if gateway.process.poll() is None:
-                gateway.kill()
 
 
 @pytest.fixture
