@@ -44,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"mooring {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_operator(commands)
+    _add_gateway(commands)
     _add_crds(commands)
     _add_rbac(commands)
     return parser
@@ -157,6 +158,73 @@ def _refuse(problem: Exception) -> int:
     """Print a problem of the input, all lines of it, and answer with the exit code for that."""
     sys.stderr.write(f"mooring: {problem}\n")
     return BAD_INPUT
+
+
+# --- mooring gateway ---
+
+
+def _add_gateway(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    command = commands.add_parser(
+        "gateway",
+        help="verify webhooks and record them",
+        description="Run the gateway. It is configured by MOORING_* variables of the environment.",
+        allow_abbrev=False,
+    )
+    command.set_defaults(run=_gateway)
+
+
+def _gateway(_: argparse.Namespace) -> int:
+    import asyncio
+    import logging
+
+    from mooring.observability import logs
+    from mooring.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.load(command="gateway")
+    except SettingsError as problem:
+        return _refuse(problem)
+    logs.configure(settings.log_level)
+    try:
+        return asyncio.run(_serve_gateway(settings))
+    except Exception:
+        # The edge of the process: a defect is logged with its trace.
+        logging.getLogger("mooring").critical("the gateway ends; it has to be started again.", exc_info=True)
+        return NO
+
+
+async def _serve_gateway(settings: "Settings") -> int:
+    import os
+
+    from mooring.admin import AdminServer
+    from mooring.admin import CannotListenError as AdminCannotListenError
+    from mooring.cluster.connection import ConfigurationError
+    from mooring.gateway.server import CannotListenError, GatewayServer
+    from mooring.observability.audit import AuditLog
+    from mooring.wiring_gateway import Gateway
+
+    gateway = Gateway(settings, os.environ, version=_version())
+    try:
+        async with (
+            AdminServer(
+                settings.gateway_admin_listen,
+                gateway.metrics.registry,
+                gateway.health,
+                variable="MOORING_GATEWAY_ADMIN_LISTEN",
+            ),
+            GatewayServer(
+                listen=settings.gateway_listen,
+                receiver=gateway,
+                metrics=gateway.metrics,
+                audit=AuditLog(),
+                trusted_proxies=settings.trusted_proxies,
+                namespace=settings.namespace,
+            ) as server,
+        ):
+            await gateway.run(server.stop)
+    except (ConfigurationError, AdminCannotListenError, CannotListenError) as problem:
+        return _refuse(problem)
+    return OK
 
 
 # --- mooring crds ---

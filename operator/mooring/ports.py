@@ -35,6 +35,7 @@ __all__ = [
     "Object",
     "Origin",
     "Receiver",
+    "Records",
     "RepositoryFacts",
     "TokenIdentity",
     "Verdict",
@@ -111,6 +112,27 @@ class Cluster(Protocol):
 
     async def emit(self, subject: Object, *, warning: bool, reason: str, message: str) -> None:
         """Post a Kubernetes Event about an object. Losing one is not an error."""
+        ...
+
+
+class Records(Protocol):
+    """Where the gateway records what came by webhook. Every method is one request, and is soon given up."""
+
+    async def record(
+        self,
+        kind: OwnKind,
+        namespace: str,
+        name: str,
+        fields: Mapping[str, Any],
+        *,
+        resource_version: str,
+        seconds: float,
+    ) -> Object:
+        """Merge fields into a status, held to a version (None removes one); raise Changed where it moved on."""
+        ...
+
+    async def read_recorded(self, kind: OwnKind, namespace: str, name: str, *, seconds: float) -> Object | None:
+        """Return an object, fresh from the API server; None where there is none."""
         ...
 
 

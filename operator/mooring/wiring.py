@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -36,6 +35,7 @@ from mooring.observability.audit import AuditLog
 from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics, Result, result_of
 from mooring.ports import Changed
+from mooring.services.clock import SystemClock
 from mooring.services.election import Election
 from mooring.services.gateway_identity import GatewayIdentity, gateway_identity
 from mooring.services.herald import Herald
@@ -68,14 +68,6 @@ MANAGED = f"{names.MANAGED_BY}={names.MANAGER}"
 Stop = Callable[[], Awaitable[None]]
 # Kopf, given what stops everything else, and what says that it has to end.
 Follow = Callable[[Stop, asyncio.Event], Awaitable[None]]
-
-
-class SystemClock:
-    """The machine's time."""
-
-    def now(self) -> datetime:
-        """Return the time in UTC."""
-        return datetime.now(UTC)
 
 
 def seconds_since_boot() -> float:

@@ -1,4 +1,4 @@
-"""The operator as a process of its own, under the Roles that are shipped: how tests start, ask, stop and kill it."""
+"""Operator and gateway as processes, under the Roles that are shipped: how tests start, ask, stop and kill them."""
 
 from __future__ import annotations
 
@@ -29,22 +29,23 @@ CHECKOUT_IMAGE = "registry.example.com/mooring:test"
 
 
 class Mooring:
-    """The operator as a process of its own, under its shipped Role."""
+    """One of Mooring's processes, under its shipped Role."""
 
-    def __init__(self, process: subprocess.Popen[bytes], admin: str, folder: Path) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], admin: str, folder: Path, name: str = "operator") -> None:
         self.process = process
         self.admin = admin
         self._folder = folder
+        self.name = name
 
     @property
     def log(self) -> str:
         """Return what it wrote to standard error."""
-        return (self._folder / "operator.err").read_text()
+        return (self._folder / f"{self.name}.err").read_text()
 
     @property
     def audit(self) -> list[dict[str, Any]]:
         """Return the audit record."""
-        return [json.loads(line) for line in (self._folder / "operator.out").read_text().splitlines()]
+        return [json.loads(line) for line in (self._folder / f"{self.name}.out").read_text().splitlines()]
 
     def ask(self, path: str) -> httpx.Response:
         """Ask the admin server."""
@@ -55,7 +56,7 @@ class Mooring:
         deadline = time.monotonic() + seconds
         while text not in self.log:
             if time.monotonic() > deadline or self.process.poll() is not None:
-                pytest.fail(f"the operator did not log {text!r}:\n{self.log[-4000:]}")
+                pytest.fail(f"{self.name} did not log {text!r}:\n{self.log[-4000:]}")
             time.sleep(0.05)
 
     def kill(self) -> None:
@@ -212,3 +213,83 @@ def wait_ready(mooring: Mooring, seconds: float = PATIENCE, *, leads: bool = Tru
                 pass
         time.sleep(0.05)
     pytest.fail(f"the operator did not become ready:\n{mooring.log[-4000:]}")
+
+
+# --- the gateway ---
+
+
+class Gateway(Mooring):
+    """The gateway, and where it takes deliveries."""
+
+    @property
+    def url(self) -> str:
+        """Return where it listens; it says so in its log."""
+        return f"http://{SERVES.findall(self.log)[-1]}"
+
+    def metric(self, name: str) -> float:
+        """Return one of its metrics, by its name with all labels."""
+        lines = self.ask("/metrics").text.splitlines()
+        return float(next(line for line in lines if line.startswith(f"{name} ")).rpartition(" ")[2])
+
+
+SERVES = re.compile(r'"message":"the gateway listens on ([^"]+)"')
+
+
+def gateway_kubeconfig(lab: Lab, folder: Path) -> Path:
+    """Write a kubeconfig with the gateway's own account."""
+    return service_account_kubeconfig(lab.env, SYSTEM, "mooring-gateway", folder / "gateway.kubeconfig")
+
+
+def start_gateway(lab: Lab, kubeconfig: Path, webhook_dir: Path, folder: Path, name: str, **more: str) -> Gateway:
+    """Start a gateway of this name, which is not ready yet; nothing of ours is in its environment but what it needs."""
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "PYTHONPATH": str(ROOT / "operator"),
+        "KUBECONFIG": str(kubeconfig),
+        "MOORING_NAMESPACE": SYSTEM,
+        "MOORING_WEBHOOK_DIR": str(webhook_dir),
+        "MOORING_GITHUB_API_URL": lab.env["MOORING_GITHUB_API_URL"],
+        "MOORING_GATEWAY_LISTEN": "127.0.0.1:0",
+        "MOORING_GATEWAY_ADMIN_LISTEN": "127.0.0.1:0",
+        "MOORING_LOG_LEVEL": "debug",
+        **more,
+    }
+    with (folder / f"{name}.out").open("ab") as out, (folder / f"{name}.err").open("ab") as err:
+        process = subprocess.Popen(
+            [sys.executable, *WARNINGS, "-m", "mooring", "gateway"],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+        )
+    return Gateway(process, "", folder, name)
+
+
+def wait_serving(gateway: Gateway, *, ready: bool = True, seconds: float = PATIENCE) -> None:
+    """Wait until a gateway listens, and is as ready as expected; fail with its log when it is not in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and gateway.process.poll() is None:
+        log = gateway.log
+        if SERVES.search(log) and (found := ADMIN.findall(log)):
+            gateway.admin = f"http://{found[-1]}"
+            if (gateway.ask("/readyz").status_code == 200) is ready:
+                return
+        time.sleep(0.05)
+    pytest.fail(f"{gateway.name} did not come to serve:\n{gateway.log[-4000:]}")
+
+
+@contextmanager
+def running_gateways(
+    lab: Lab, kubeconfig: Path, webhook_dir: Path, folder: Path, *names: str
+) -> Iterator[tuple[Gateway, ...]]:
+    """Run gateways until the end of the block; they are ready when it begins."""
+    gateways = tuple(start_gateway(lab, kubeconfig, webhook_dir, folder, name) for name in names)
+    try:
+        for gateway in gateways:
+            wait_serving(gateway)
+        yield gateways
+    finally:
+        for gateway in gateways:
+            if gateway.process.poll() is None:
+                gateway.kill()

@@ -16,7 +16,7 @@ from mooring.cluster.connection import JSON, NO_ANSWER, Connection
 from mooring.cluster.errors import Asked
 from mooring.cluster.kinds import RESOURCES, Resource
 from mooring.domain.errors import Trouble
-from mooring.domain.names import FIELD_MANAGER, Kind, OwnKind
+from mooring.domain.names import FIELD_MANAGER, GATEWAY_MANAGER, Kind, OwnKind
 from mooring.ports import AlreadyExists, Changed, Clock, Object
 
 log = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ EVENT_NAME_LENGTH = 200
 
 _APPLY_QUERY = f"?fieldManager={FIELD_MANAGER}&force=true"
 _MANAGER_QUERY = f"?fieldManager={FIELD_MANAGER}"
+_GATEWAY_QUERY = f"?fieldManager={GATEWAY_MANAGER}"
 
 
 class KubernetesCluster:
@@ -128,6 +129,28 @@ class KubernetesCluster:
                 continue  # read again: the uid decides whether it may be written
         raise Changed(f"{asked.subject} changes faster than its status can be written")
 
+    async def record(
+        self,
+        kind: OwnKind,
+        namespace: str,
+        name: str,
+        fields: Mapping[str, Any],
+        *,
+        resource_version: str,
+        seconds: float,
+    ) -> Object:
+        """Merge what came by webhook into a status, as the gateway: one attempt; raise Changed where the object moved.
+
+        Whoever sent it waits for the answer, so a server that is slow is given up soon.
+        """
+        asked = Asked("patch", RESOURCES[kind], namespace, name, "status")
+        patch = {"metadata": {"resourceVersion": resource_version}, "status": fields}
+        return await self._write("PATCH", asked.path + _GATEWAY_QUERY, asked, patch, MERGE, seconds=seconds)
+
+    async def read_recorded(self, kind: OwnKind, namespace: str, name: str, *, seconds: float) -> Object | None:
+        """Return one of the three kinds, fresh from the API server, or give up soon."""
+        return await self._read(RESOURCES[kind], namespace, name, seconds=seconds)
+
     async def keep_finalizer(self, obj: Object, finalizer: str, *, wanted: bool) -> Object | None:
         """Add or take away a finalizer, held to the version that was observed.
 
@@ -157,9 +180,17 @@ class KubernetesCluster:
         except (Trouble, AlreadyExists, Changed) as problem:
             log.debug("an Event about %s was lost: %s", subject["metadata"]["name"], problem)
 
-    async def _read(self, resource: Resource, namespace: str | None, name: str, *, accept: str = JSON) -> Object | None:
+    async def _read(
+        self,
+        resource: Resource,
+        namespace: str | None,
+        name: str,
+        *,
+        accept: str = JSON,
+        seconds: float | None = None,
+    ) -> Object | None:
         asked = Asked("get", resource, namespace, name)
-        return await self._send("GET", asked.path, asked, accept=accept, missing_is_fine=True)
+        return await self._send("GET", asked.path, asked, accept=accept, seconds=seconds, missing_is_fine=True)
 
     async def _apply(self, asked: Asked, manifest: Object, **held_to: str) -> Object:
         held = {**manifest, "metadata": {**manifest["metadata"], **held_to}}
@@ -175,8 +206,17 @@ class KubernetesCluster:
         patch = {"metadata": {"resourceVersion": version}, "status": status}
         return await self._write("PATCH", asked.path + _MANAGER_QUERY, asked, patch, MERGE)
 
-    async def _write(self, method: str, path: str, asked: Asked, body: Mapping[str, Any], content_type: str) -> Object:
-        found = await self._send(method, path, asked, body=body, content_type=content_type)
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        asked: Asked,
+        body: Mapping[str, Any],
+        content_type: str,
+        *,
+        seconds: float | None = None,
+    ) -> Object:
+        found = await self._send(method, path, asked, body=body, content_type=content_type, seconds=seconds)
         if found is None:
             raise errors.no_object(asked)
         return found

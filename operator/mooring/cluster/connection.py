@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 JSON = "application/json"
 LARGE_BODY = 1024 * 1024  # bytes
+# What Kubernetes calls the files of a service account's credential.
+TOKEN_FILE, CA_FILE = "token", "ca.crt"
 SAFE = frozenset({"GET", "HEAD"})
 
 # Raises one of `domain.errors` where this process may not change anything now.
@@ -82,13 +84,18 @@ class Connection:
 
     @classmethod
     async def open(
-        cls, environ: Mapping[str, str], limits: Limits | None = None, *, permit: Permit | None = None
+        cls,
+        environ: Mapping[str, str],
+        limits: Limits | None = None,
+        *,
+        permit: Permit | None = None,
+        account: Path | None = None,
     ) -> "Connection":
         """Read the configuration that the environment names. No request is made yet.
 
         Whatever is no mere reading is asked of `permit` before anything is sent, and again before its body is.
         """
-        reload = Reload(environ)
+        reload = Reload(environ, account)
         return cls(await reload(), reload, limits or Limits(), permit)
 
     async def close(self) -> None:
@@ -233,10 +240,14 @@ async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 
 class Reload:
-    """Where the configuration comes from: `KUBECONFIG`, or else the pod's service account. Call it again and again."""
+    """Where the configuration comes from: `KUBECONFIG`, or else the pod's service account. Call it again and again.
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
+    `account` is a folder with the credential of another service account, to be used in place of the pod's.
+    """
+
+    def __init__(self, environ: Mapping[str, str], account: Path | None = None) -> None:
         self._environ = environ
+        self._account = account
 
     async def __call__(self) -> "Configuration":
         """Read it afresh."""
@@ -244,7 +255,6 @@ class Reload:
         from kubernetes.aio.client import Configuration
         from kubernetes.aio.config import ConfigException, load_kube_config
         from kubernetes.aio.config.incluster_config import (
-            SERVICE_CERT_FILENAME,
             SERVICE_HOST_ENV_NAME,
             SERVICE_TOKEN_FILENAME,
             InClusterConfigLoader,
@@ -261,7 +271,8 @@ class Reload:
                 _must_exist(kubeconfig)
                 await load(kubeconfig, client_configuration=configuration, persist_config=False)
             elif self._environ.get(SERVICE_HOST_ENV_NAME):
-                loader = in_cluster(SERVICE_TOKEN_FILENAME, SERVICE_CERT_FILENAME, environ=self._environ)
+                account = self._account or Path(SERVICE_TOKEN_FILENAME).parent
+                loader = in_cluster(str(account / TOKEN_FILE), str(account / CA_FILE), environ=self._environ)
                 loader.load_and_set(configuration)
             else:
                 raise ConfigurationError(

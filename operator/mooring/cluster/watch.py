@@ -121,6 +121,11 @@ class Watch:
         self._page_objects = self._timings.page_objects
         self._version: str | None = None
 
+    @property
+    def is_current(self) -> bool:
+        """Tell whether what was told is what is, as far as this watch knows: it listed, and has not broken since."""
+        return self.synced.is_set() and not self._was_away
+
     async def run(self) -> None:
         """List, then follow; start again after every break, never in a hurry. Ends only when cancelled."""
         clock = asyncio.get_running_loop().time

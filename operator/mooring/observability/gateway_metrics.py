@@ -57,6 +57,14 @@ class Cut(StrEnum):
     SLOW = "slow"
 
 
+class Write(StrEnum):
+    """What came of a write to the API server."""
+
+    RECORDED = "recorded"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+
+
 def event_label(event: str | None) -> str:
     """Return the label of an event."""
     if event is None:
@@ -99,12 +107,23 @@ class GatewayMetrics:
             ["why"],
             registry=self.registry,
         )
+        self._patches = Counter(
+            "mooring_gateway_patches_total",
+            "Writes to the status of objects by what came of them: recorded, conflict or failed.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._followers = Gauge(
+            "mooring_gateway_followers", "Projects whose pushes are taken, by valid proofs.", registry=self.registry
+        )
         # From the beginning: of a counter that begins at 1, Prometheus sees no increase.
         for event in EVENTS:
             for outcome in Outcome:
                 self._deliveries.labels(event=event, outcome=outcome.value)
         for why in Cut:
             self._cut.labels(why=why.value)
+        for result in Write:
+            self._patches.labels(result=result.value)
 
     def answered(self, event: str | None, outcome: str) -> None:
         """Count a request."""
@@ -118,6 +137,14 @@ class GatewayMetrics:
     def cut(self, why: Cut) -> None:
         """Count a connection that was closed in the middle."""
         self._cut.labels(why=why.value).inc()
+
+    def wrote(self, result: str) -> None:
+        """Count a write to the status of an object."""
+        self._patches.labels(result=Write(result).value).inc()
+
+    def watch_followers(self, count: Callable[[], int]) -> None:
+        """Ask for the number of Projects whose pushes are taken whenever metrics are read."""
+        self._followers.set_function(count)
 
     def watch_connections(self, count: Callable[[], int]) -> None:
         """Ask for the number of open connections whenever metrics are read."""

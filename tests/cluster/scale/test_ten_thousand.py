@@ -29,7 +29,7 @@ from mooring.domain.projects import Ingredients
 from mooring.domain.rendering import wanted
 from mooring.domain.resources.project import Project
 from mooring.domain.resources.project_status import RevisionStatus
-from mooring.wiring import SystemClock
+from mooring.services.clock import SystemClock
 from tests.cluster.conftest import Kube, install_kinds
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.process import SYSTEM, Mooring, operator_environment, running_operator, start_operator, wait_ready

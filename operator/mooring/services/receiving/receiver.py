@@ -1,0 +1,167 @@
+"""What becomes of a delivery whose signature is good, and what its sender is told: `ports.Receiver`.
+
+A payload is a hint, and speaks only of what its signature covers (T6). Two things follow from deliveries: a push is
+recorded in the Projects that follow its ref, a notice in the GitHubInstallations that have to be read again. Told is
+only what is stored (D1).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+from mooring.domain.webhooks.events import BadPayload, Notice, Push, read
+from mooring.domain.webhooks.recording import Arrival, Told
+from mooring.ports import Clock, Hook, Verdict
+from mooring.services.receiving.books import Noticed, Pushed
+from mooring.services.receiving.followers import Followers
+from mooring.services.receiving.hooks import Hooks
+from mooring.services.receiving.recorder import NotRecorded, Recorder
+from mooring.services.receiving.seen import Place
+
+log = logging.getLogger(__name__)
+
+PING = "ping"
+REPOSITORY = "repository"
+
+
+class Caches(Protocol):
+    """Whether what was seen may be relied on."""
+
+    def are_filled(self) -> bool:
+        """Tell whether everything was listed once."""
+        ...
+
+    def are_current(self) -> bool:
+        """Tell whether news arrive."""
+        ...
+
+
+class DeliveryReceiver:
+    """Takes deliveries."""
+
+    def __init__(
+        self,
+        *,
+        hooks: Hooks,
+        followers: Followers,
+        pushes: Recorder[Pushed],
+        notices: Recorder[Noticed],
+        caches: Caches,
+        clock: Clock,
+    ) -> None:
+        self._hooks = hooks
+        self._followers = followers
+        self._pushes = pushes
+        self._notices = notices
+        self._caches = caches
+        self._clock = clock
+
+    def not_ready(self) -> str | None:
+        """Say what is missing before anything can be answered; None where nothing is."""
+        if (missing := self._hooks.missing()) is not None:
+            return missing
+        return None if self._caches.are_filled() else "the caches are being filled"
+
+    def hook(self, path_id: str | None) -> Hook | None:
+        """Return the hook of an address (None: the operator's own App); None where there is none."""
+        return self._hooks.hook(path_id)
+
+    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
+        """Record what a delivery says, whose signature was verified; it is answered when that is stored."""
+        if event == PING:
+            return Verdict(200, "ping", "The webhook works.")
+        try:
+            found = read(event, payload)
+        except BadPayload as problem:
+            return Verdict(400, "malformed", f"The payload cannot be used: {problem}.")
+        if isinstance(found, Push):
+            return await self._push(hook, found, delivery)
+        if isinstance(found, Notice):
+            return await self._notice(hook, found, delivery)
+        return _ignored("Nothing follows from events of this kind.")
+
+    async def _push(self, hook: Hook, push: Push, delivery: str) -> Verdict:
+        if push.branch is None:
+            return _ignored("It is no push to a branch.")
+        if push.deletes:
+            return _ignored("The branch was deleted.")
+        arrival = Arrival(push, delivery, self._clock.now())
+        wanted = [
+            (place, Pushed(known.uid, followed, arrival))
+            for place, known in self._followers.of_ref(hook.origin, push.repository_id, push.ref, hook.vias)
+            if (followed := known.followed) is not None
+        ]
+        if not wanted:
+            return self._nobody("No Project follows this branch by way of this webhook.")
+        return _verdict(delivery, "Project", wanted, await self._pushes.record(wanted))
+
+    async def _notice(self, hook: Hook, notice: Notice, delivery: str) -> Verdict:
+        received_at = self._clock.now()
+        wanted = [
+            (place, Noticed(known.uid, notice.event, delivery, received_at))
+            for place in self._concerned(hook, notice)
+            if (known := self._followers.installations.get(place)) is not None
+        ]
+        if not wanted:
+            return self._nobody("No GitHubInstallation of this webhook is concerned.")
+        return _verdict(delivery, "GitHubInstallation", wanted, await self._notices.record(wanted))
+
+    def _concerned(self, hook: Hook, notice: Notice) -> Iterable[Place]:
+        installations = self._followers.installations
+        if notice.event == REPOSITORY and notice.repository_id is not None:
+            followers = self._followers.of_repository(hook.origin, notice.repository_id, hook.vias)
+            vias = {known.followed.via for _, known in followers if known.followed is not None}
+            return sorted(place for via in vias if (place := installations.of_via(via)) is not None)
+        if notice.installation_id is None:
+            return ()
+        return sorted(installations.with_id(notice.installation_id, hook.vias))
+
+    def _nobody(self, sentence: str) -> Verdict:
+        """Ignore what concerns nobody; but while the API server's news do not arrive, nobody knows whom it concerns."""
+        if self._caches.are_current():
+            return _ignored(sentence)
+        return Verdict(503, "unavailable", "The API server cannot be reached, so it is not known whom this concerns.")
+
+
+def _ignored(sentence: str) -> Verdict:
+    return Verdict(200, "ignored", sentence)
+
+
+def _verdict(
+    delivery: str,
+    kind: str,
+    wanted: Sequence[tuple[Place, object]],
+    outcomes: Sequence[Told | NotRecorded | None],
+) -> Verdict:
+    """Put together what became of one delivery in many objects: it is recorded when it is in all of them."""
+    missed = [(place, found) for (place, _), found in zip(wanted, outcomes, strict=True) if _is_missed(found)]
+    if missed:
+        place, why = missed[0]
+        log.warning(
+            "delivery %s is not recorded in %d of %d objects, the first being %s %s: %s",
+            *(delivery, len(missed), len(wanted), kind, place, why),
+        )
+        return Verdict(503, "unavailable", f"It could not be recorded in {_count(len(missed), kind)}; send it again.")
+    for told, status, outcome, sentence in _OUTCOMES:
+        count = sum(found is told for found in outcomes)
+        if count:
+            return Verdict(status, outcome, sentence.format(_count(count, kind)))
+    return _ignored(f"What followed it has changed meanwhile ({_count(len(wanted), kind)}).")
+
+
+# What was recorded anywhere counts most.
+_OUTCOMES: tuple[tuple[Told, int, str, str], ...] = (
+    (Told.RECORDED, 202, "recorded", "Recorded in {}."),
+    (Told.SUPERSEDED, 200, "superseded", "A newer push is recorded in {} already."),
+    (Told.DUPLICATE, 200, "duplicate", "This is recorded in {} already."),
+)
+
+
+def _is_missed(found: Told | NotRecorded | None) -> bool:
+    return isinstance(found, NotRecorded)
+
+
+def _count(number: int, kind: str) -> str:
+    return f"{number} {kind}" + ("s" if number > 1 else "")
