@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from mooring.domain.comparisons import Comparison
 from mooring.domain.installations import AppFacts, InstallationFacts, MintedToken
 from mooring.domain.leadership import Lease
 from mooring.domain.names import Kind, OwnKind
 
-# The facts about installations are the domain's own, and part of this port.
+# The facts about installations and what lies between commits are the domain's own, and part of this port.
 __all__ = [
     "AlreadyExists",
     "App",
@@ -210,18 +211,6 @@ class RepositoryFacts:
     full_name: str
     private: bool
     default_branch: str
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What lies between two commits, as GitHub says."""
-
-    # How the head stands to the base: ahead, behind, identical or diverged.
-    relation: str
-    # Paths of changed files, former ones of renamed files among them; None where there are too many to list.
-    paths: frozenset[str] | None
-    # The message of the head commit; None where the head adds no commit.
-    message: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,15 +46,22 @@ class SourceFacts:
     repository_id: int | None = None
     node_id: str | None = None
     private: bool | None = None
+    # The commit that runs where none is pinned; None: the one that was decided on.
+    deployed_sha: str | None = None
     # The commit that spec.source.revision stays on.
     pin: str | None = None
+    # The delivery that the branch was last read for, and the annotation that was last acted on.
+    delivery: str | None = None
+    redeploy: str | None = None
+    # The signature over what is said here.
+    proof: str | None = None
     # Whether GitHub said so in this very run; else it is what the status remembers.
     fresh: bool = field(default=False, compare=False)
 
     @property
     def sha(self) -> str:
         """Return the commit to run."""
-        return self.pin or self.decided_sha
+        return self.pin or self.deployed_sha or self.decided_sha
 
     def status(self) -> dict[str, Any]:
         """Return status.source."""
@@ -67,6 +74,10 @@ class SourceFacts:
             "branch": self.branch,
             "headSha": self.head_sha,
             "decidedSha": self.decided_sha,
+            "delivery": self.delivery,
+            "redeploy": self.redeploy,
+            "pinnedSha": self.pin,
+            "proof": self.proof,
         }
 
 
@@ -194,6 +205,10 @@ class Outcome:
     starting: str | None = None
     # The time, where the end of a token is to be told ahead.
     now: datetime | None = None
+    # Whether the source was found and cannot be run yet.
+    held: bool = False
+    # status.pending.
+    pending: dict[str, Any] | None = None
 
     def worst(self) -> Trouble | None:
         """Return the trouble to speak of first: what a person must mend before what passes by itself.
@@ -248,6 +263,8 @@ def _source_condition(outcome: Outcome) -> Wanted:
         return Wanted(kind, False if isinstance(trouble, Stalled) else None, trouble.reason, trouble.message)
     if outcome.source is None:
         return Wanted(kind, True, Reason.IMAGE_ONLY, Reason.IMAGE_ONLY.sentence)
+    if outcome.held:
+        return Wanted(kind, None, Reason.PROGRESSING, "It is found, and followed when nothing else is in the way.")
     return Wanted(kind, True, Reason.RESOLVED, f"{outcome.source.full_name}, branch {outcome.source.branch}.")
 
 
@@ -276,14 +293,18 @@ def status_fields(outcome: Outcome, generation: int) -> dict[str, Any]:
             "secretName": names.token_secret(outcome.project.metadata.name) if outcome.has_token else None,
             "expiresAt": timestamp(resolution.expires_at) if resolution.expires_at else None,
         }
-    if outcome.source is not None:
-        fields["source"] = outcome.source.status()
-    elif outcome.source_trouble is None:
-        fields["source"] = None
+    fields.update(source_fields(outcome))
     fields["replicas"] = (
         {"desired": outcome.rollout.desired, "ready": outcome.rollout.ready} if outcome.rollout is not None else None
     )
     return fields
+
+
+def source_fields(outcome: Outcome) -> dict[str, Any]:
+    """Return what the status says of the source: nothing new while it is in trouble, or not followed yet."""
+    if outcome.held or (outcome.source is None and outcome.source_trouble is not None):
+        return {}
+    return {"source": outcome.source.status() if outcome.source is not None else None, "pending": outcome.pending}
 
 
 def _url(project: Project) -> str | None:

@@ -124,3 +124,5 @@ class Happened(_Word):
     """The reason of a Kubernetes Event that tells of something else than a condition."""
 
     ROLLOUT_STARTED = "RolloutStarted", "New pods are about to be made; the message says of what, and what caused it."
+    PUSH_SKIPPED = "PushSkipped", "A push rolls nothing out; the message says why: its paths, or a word in the commit."
+    PUSH_WAITS = "PushWaits", "A push waits for somebody's word: spec.deploy.auto is false."

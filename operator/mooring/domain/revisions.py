@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum, auto
 from typing import Any
 
 from pydantic import ValidationError
@@ -48,6 +49,9 @@ class Asked:
     generation: int
     # The digest of what would be applied for the stored revision.
     applied: str | None = None
+    # What brought another commit, where it was no change of the spec; and the delivery that told of it.
+    cause: Trigger | None = None
+    delivery: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +115,44 @@ def as_field(revision: RevisionStatus) -> dict[str, Any]:
     )
 
 
+class Belief(Enum):
+    """What is believed of a stored revision. A status may be lost, restored from long ago, or forged."""
+
+    # It may have been stored by an operator that ended before it was applied: GitHub has to be asked.
+    ASK = auto()
+    STORED = auto()
+    # It was followed by what runs.
+    RUNNING = auto()
+
+
+def belief(
+    stored: RevisionStatus,
+    history: Sequence[RevisionStatus],
+    found: RevisionStatus | None,
+    *,
+    own: bool,
+    edited: bool,
+) -> Belief:
+    """Hold a stored revision against the one that the live Deployment carries (None: there is none).
+
+    `own`: this very process stored it; `edited`: the Deployment was applied for it, and changed by somebody since.
+    """
+    if own or edited or (found is not None and found.sha == stored.sha):
+        return Belief.STORED
+    if found is None or found.sha is None or is_under_way(stored, history):
+        return Belief.ASK
+    return Belief.RUNNING
+
+
+def with_an_image_of_ours(stored: RevisionStatus, found: RevisionStatus | None, present: str) -> RevisionStatus:
+    """Return a revision whose checkout runs the image of what runs, or today's: no status names an image."""
+    known = {present, found.checkout_image if found is not None else None}
+    if stored.checkout_image is None or stored.checkout_image in known:
+        return stored
+    image = found.checkout_image if found is not None and found.checkout_image is not None else present
+    return stored.model_copy(update={"checkout_image": image})
+
+
 def is_under_way(revision: RevisionStatus, history: Sequence[RevisionStatus]) -> bool:
     """Tell whether a stored revision has not been applied yet: it enters the history when it has."""
     return not history or history[0] != revision
@@ -132,6 +174,7 @@ def decide(
     revision = RevisionStatus(
         sha=asked.sha,
         short_sha=asked.sha[:SHORT_SHA] if asked.sha else None,
+        delivery=asked.delivery if trigger is asked.cause else None,
         trigger=trigger,
         checkout_image=checkout_image if asked.sha else None,
         # To the second, as it is stored: what is read back must be equal.
@@ -147,7 +190,7 @@ def _trigger(
         return Trigger.CREATE
     if asked.sha != stored.sha:
         ran_before = any(entry.sha == asked.sha for entry in history)
-        return Trigger.ROLLBACK if asked.pinned and ran_before else Trigger.SPEC
+        return asked.cause or (Trigger.ROLLBACK if asked.pinned and ran_before else Trigger.SPEC)
     if live is None or is_under_way(stored, history) or _is_as_applied(live, asked):
         return None
     if live.checksum != asked.checksum:

@@ -15,9 +15,10 @@ from urllib.parse import quote
 from prometheus_client import CollectorRegistry
 
 from mooring.domain import origins
+from mooring.domain.comparisons import Comparison
 from mooring.domain.errors import Stalled
 from mooring.github import facts, refs, troubles
-from mooring.github.answers import Answer, Empty, Moved, NotFound, Ok, Suspended, Unauthorized
+from mooring.github.answers import Answer, Empty, Moved, NotFound, Ok, Rejected, Suspended, Unauthorized
 from mooring.github.apps import Apps
 from mooring.github.asking import Asker, Desk, shown
 from mooring.github.clocks import Clocks
@@ -193,6 +194,16 @@ class GitHubAdapter:
         work = partial(self._on_a_branch, asker, repository_id, sha, branch)
         return await self._desk.shared(asker, f"contains {repository_id} {sha} {branch}", work)
 
+    async def compare(
+        self, origin: Origin, token: str | None, repository_id: int, base: str, head: str, *, namespace: str
+    ) -> Comparison | None:
+        """Compare two commits with one request, which others may join that is under way: commits don't change."""
+        asker = self._desk.with_token(origin, token, namespace)
+        if not (facts.is_sha(base) and facts.is_sha(head)):
+            return None
+        work = partial(self._compare, asker, repository_id, base, head)
+        return await self._desk.shared(asker, f"compare {repository_id} {base} {head}", work)
+
     async def remote_head(self, url: str, token: str | None, branch: str | None, *, namespace: str) -> tuple[str, str]:
         """Ask a git server for a branch (None: its default) and the commit at its tip; never an older answer."""
         asker = self._desk.with_git(url, token, namespace)
@@ -257,6 +268,16 @@ class GitHubAdapter:
         if not isinstance(answer, Ok):
             return False
         return self._desk.read(asker, partial(facts.contains, answer.value, sha))
+
+    async def _compare(self, asker: Asker, repository_id: int, base: str, head: str) -> Comparison | None:
+        """Ask without pages: then the newest commits are listed, and all files up to GitHub's own limit."""
+        path = f"/repositories/{int(repository_id)}/compare/{base}...{head}"
+        said = await self._desk.ask(asker, Request(f"{asker.place.base}{path}"))
+        # A commit that is not there, none in common, or a difference that takes GitHub too long.
+        answer = NotFound() if isinstance(said, Rejected) else self._judged(asker, said)
+        if not isinstance(answer, Ok):
+            return None
+        return self._desk.read(asker, partial(facts.comparison, answer.value, head))
 
     async def _remote_head(self, asker: Asker, branch: str | None) -> tuple[str, str]:
         where = f"at {asker.place.base}"

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from mooring.domain import token_shape
+from mooring.domain.comparisons import Comparison
 from mooring.ports import RepositoryFacts, TokenIdentity
 
 T = TypeVar("T")
@@ -22,6 +23,9 @@ _NO_BRANCH = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|/\.|\.lock(?:/|$)
 _MAX_BRANCH = 255
 _EXPIRY_FORMATS = ("%Y-%m-%d %H:%M:%S %Z", "%Y-%m-%d %H:%M:%S %z")
 _MAX_SCOPES = 100
+# GitHub lists no more files of a comparison.
+_MAX_FILES = 300
+_RELATIONS = frozenset({"ahead", "behind", "identical", "diverged"})
 
 
 class Malformed(Exception):
@@ -92,6 +96,25 @@ def contains(comparison: Any, sha: str) -> bool:
     """Tell from the comparison of a branch's tip with a commit whether the tip has that commit in its history."""
     base = _sha(field(comparison, "merge_base_commit", dict))
     return text(comparison, "status") in {"behind", "identical"} and base == sha
+
+
+def comparison(document: Any, head: str) -> Comparison:
+    """Read what lies between two commits. Of many commits GitHub lists the newest, so the head among them."""
+    relation = text(document, "status")
+    if relation not in _RELATIONS:
+        raise Malformed("status")
+    commits = field(document, "commits", list)
+    newest = next((each for each in reversed(commits) if _sha(each) == head), None)
+    message = text(field(newest, "commit", dict), "message") if newest is not None else None
+    return Comparison(relation, _changed_paths(document.get("files")), message)
+
+
+def _changed_paths(files: Any) -> frozenset[str] | None:
+    """Return the paths of changed files, those that renamed ones had among them; None where some may be missing."""
+    if not isinstance(files, list) or len(files) >= _MAX_FILES:
+        return None
+    paths = {text(file, "filename") for file in files}
+    return frozenset(paths | {text(file, "previous_filename") for file in files if "previous_filename" in file})
 
 
 def covered(document: Any, most: int) -> dict[int, str]:

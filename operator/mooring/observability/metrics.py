@@ -24,6 +24,9 @@ from mooring.domain.names import OwnKind
 # From what a warm cache answers in to what a slow GitHub keeps us waiting for.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
+# From a push to its rollout: a moment more than the quiet time, up to a GitHub that is away for minutes.
+_ROLLOUT_SECONDS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+
 
 class Result(StrEnum):
     """How a run for one object ended."""
@@ -73,6 +76,12 @@ class Metrics:
             self._seconds.labels(kind=kind)
             for result in Result:
                 self._results.labels(kind=kind, result=result.value)
+        self._rollouts = Histogram(
+            "mooring_push_to_rollout_seconds",
+            "How long it took from the receipt of a push until its rollout was begun.",
+            buckets=_ROLLOUT_SECONDS,
+            registry=self.registry,
+        )
         self._leader = Gauge(
             "mooring_leader",
             "1 while this process leads beyond doubt, 0 while it stands by or may have lost its Lease.",
@@ -98,6 +107,10 @@ class Metrics:
         """Count one run for an object."""
         self._seconds.labels(kind=kind).observe(seconds)
         self._results.labels(kind=kind, result=result.value).inc()
+
+    def rolled_out(self, seconds: float) -> None:
+        """Take note of a rollout that a push led to."""
+        self._rollouts.observe(seconds)
 
     def event_dropped(self) -> None:
         """Count an Event that nobody will see."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
@@ -58,6 +58,8 @@ class Platform:
     public_base_url: str | None = None
     # What is shared with the gateways; None until it was read or made, which is before the first run.
     webhook_keys: Keys | None = None
+    # Told how many seconds passed from a push to its rollout.
+    rolled_out: Callable[[float], None] = lambda _seconds: None
     # Labels by namespace; None where Mooring is confined and may not read namespaces.
     namespaces: dict[str, Mapping[str, str]] | None = field(default_factory=dict)
     # Managed objects that a watch has shown: kind, namespace, name.

@@ -6,9 +6,9 @@ the status first, then Secret, Deployment, Service and Ingress, then what came o
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,26 +22,30 @@ from mooring.domain.fingerprints import fingerprint
 from mooring.domain.manifests import checkout
 from mooring.domain.manifests.secret import token_secret
 from mooring.domain.names import Kind
-from mooring.domain.ownership import is_owned
 from mooring.domain.plans import plan_children
 from mooring.domain.problems import invalid_spec
 from mooring.domain.publishing import check_publishing, first_of_host
 from mooring.domain.reasons import Happened, Reason
+from mooring.domain.redeploys import pending_field
 from mooring.domain.resources.project import Project
 from mooring.domain.resources.project_status import RevisionStatus
-from mooring.domain.rollouts import rollout
-from mooring.domain.tokens import Resolution
+from mooring.domain.rollouts import Rollout, rollout
 from mooring.domain.users import next_look
 from mooring.ports import Object
 from mooring.services import statuses
+from mooring.services.beliefs import Beliefs
 from mooring.services.children import Children, ChildTrouble
+from mooring.services.heads import Heads
 from mooring.services.installations import Installations
 from mooring.services.platform import Platform
+from mooring.services.seen import Seen, credential_of, lacks_its_token, ours, rolled
 from mooring.services.sources import Sources, installation_key
 from mooring.services.store import Key, key_of, user_reference
 from mooring.services.tokens import Tokens
 from mooring.services.users import Users
 from mooring.services.work import Again
+
+log = logging.getLogger(__name__)
 
 # How long the counts on a GitHubUser may lag behind, in seconds: so that a thousand Projects make one write.
 COUNTS_DELAY = 5.0
@@ -49,34 +53,6 @@ COUNTS_DELAY = 5.0
 CONCLUSION_DELAY = timedelta(seconds=1)
 # How long until a foreign object that is in the way is looked for again: watches speak of our own children.
 FOREIGN_LOOK = timedelta(seconds=10)
-
-
-@dataclass(slots=True)
-class Seen:
-    """What one run gathered."""
-
-    obj: Object
-    project: Project
-    resolution: Resolution
-    source: rules.SourceFacts | None = None
-    source_trouble: Trouble | None = None
-    trouble: Trouble | None = None
-    service_account: str | None = None
-    clone_secret: str | None = None
-    # Set where another run has to say what came of this one.
-    again: datetime | None = None
-    # Children that are not as they should be, because something is in the way.
-    left: frozenset[Kind] = frozenset()
-
-    @property
-    def generation(self) -> int:
-        """Return the generation that was observed."""
-        return int(self.obj["metadata"].get("generation", 0))
-
-    @property
-    def status(self) -> dict[str, Any]:
-        """Return the status as it is stored."""
-        return self.obj.get("status") or {}
 
 
 class Projects:
@@ -91,6 +67,8 @@ class Projects:
         self._ask_user = ask_user
         self._tokens = Tokens(platform, users, ask_user)
         self._sources = Sources(platform, installations)
+        self._heads = Heads(platform, self._sources)
+        self._beliefs = Beliefs(platform, self._sources)
         self._children = Children(platform)
         # Which user a Project was last counted for.
         self._counted: dict[Key, Key] = {}
@@ -112,12 +90,19 @@ class Projects:
         seen = await self._observe(obj, project)
         self._count(key, seen)
         live = await self._children.read(key.namespace, self._names_to_read(project))
+        uid = str(project.metadata.uid)
+        # While a token cannot be judged, pods keep the one that they have.
+        undecided = seen.resolution.undecided
+        seen.token = rules.token_of(ours(live.get("Secret"), uid)) if undecided else seen.resolution.token
+        await self._settle(seen, ours(live.get("Deployment"), uid))
         outcome = await self._apply(seen, live)
         return self._next(seen, outcome)
 
     def gone(self, key: Key) -> None:
         """Forget a Project that was deleted; its children go with it by their owner reference."""
         self._platform.token_states.pop(key, None)
+        self._heads.forget(key)
+        self._beliefs.forget(key)
         user = self._counted.pop(key, None)
         if user is not None and self._users.resolved(user, key, None):
             self._ask_user(user, COUNTS_DELAY)
@@ -127,13 +112,7 @@ class Projects:
     async def _observe(self, obj: Object, project: Project) -> Seen:
         seen = Seen(obj, project, await self._tokens.resolve(obj, project))
         try:
-            found = await self._sources.find(
-                project,
-                seen.status,
-                token=seen.resolution.token,
-                token_api=seen.resolution.api_url,
-                undecided=seen.resolution.trouble if seen.resolution.undecided else None,
-            )
+            found = await self._sources.find(project, obj, seen.at_hand)
             seen.clone_secret = await self._clone_secret(seen, found)
             seen.source = found
         except Trouble as trouble:
@@ -207,53 +186,69 @@ class Projects:
                 wanted[kind] = name
         return wanted
 
+    async def _settle(self, seen: Seen, deployment: Object | None) -> None:
+        """Find out what runs by right, and what the branch's head asks for beyond it."""
+        try:
+            await self._beliefs.settle(seen, deployment, lambda stored: self._is_edited(seen, stored, deployment))
+            if seen.source is not None:
+                seen.look = await self._heads.look(seen.project, seen.obj, seen.source, seen.at_hand)
+        except Trouble as trouble:
+            seen.source, seen.source_trouble = None, trouble
+        else:
+            seen.look_at(seen.look.again if seen.look is not None else None)
+
+    def _is_edited(self, seen: Seen, stored: RevisionStatus, deployment: Object | None) -> bool:
+        """Tell whether the Deployment was applied for a revision, and somebody changed it since."""
+        if deployment is None:
+            return False
+        made_of = self._made_of(seen, seen.source or self._remembered(seen), deployment)
+        drawn = rendering.as_it_is(made_of, stored, deployment)["Deployment"]
+        applied = revisions.running(deployment).applied
+        return applied is not None and applied == drawn["metadata"]["annotations"][names.APPLIED_ANNOTATION]
+
     # Plan and apply
 
-    async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:
-        project, uid = seen.project, str(seen.project.metadata.uid)
-        secret, deployment = _ours(live.get("Secret"), uid), _ours(live.get("Deployment"), uid)
-        # While a token cannot be judged, pods keep the one that they have.
-        token = rules.token_of(secret) if seen.resolution.undecided else seen.resolution.token
-        if seen.source is not None and deployment is not None:
-            seen.source = _as_it_runs(seen, seen.source, deployment)
-        source = seen.source or self._remembered(seen)
-        made_of = rules.Ingredients(
-            project=project if seen.trouble is None else rules.unpublished(project),
+    def _made_of(self, seen: Seen, source: rules.SourceFacts | None, deployment: Object | None) -> rules.Ingredients:
+        return rules.Ingredients(
+            project=seen.project if seen.trouble is None else rules.unpublished(seen.project),
             generation=seen.generation,
-            token=token,
+            token=seen.token,
             source=source,
             token_fetches=self._token_fetches(seen, source, deployment),
             service_account=seen.service_account,
-            clone_secret=seen.clone_secret or _credential_of(source, deployment),
+            clone_secret=seen.clone_secret or credential_of(source, deployment),
         )
+
+    async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:
+        project, uid = seen.project, str(seen.project.metadata.uid)
+        secret, deployment = ours(live.get("Secret"), uid), ours(live.get("Deployment"), uid)
+        token = seen.token
+        source = seen.look.facts if seen.look is not None else seen.source or self._remembered(seen)
+        made_of = self._made_of(seen, source, deployment)
         written: dict[Kind, Object] = {}
         decision = self._decide(seen, made_of, deployment)
+        seen.adopt(carried_out=decision is not None)
         if decision is not None:
             if decision.new:
                 await self._announce(seen, decision.revision, made_of)
             wanted = rendering.wanted(made_of, decision.revision, deployment)
             written = await self._write_children(seen, dict(wanted), live)
-            if token is not None and _rolled(deployment, written.get("Deployment")):
+            if token is not None and rolled(deployment, written.get("Deployment")):
                 self._record_use(seen, token, decision.revision)
         elif secret is not None and not seen.resolution.undecided:
             # Nothing rolls; but a token that was withdrawn or replaced does not stay where pods start from.
             alone: dict[Kind, dict[str, Any]] = {"Secret": token_secret(project, token)} if token is not None else {}
             written = await self._write_children(seen, alone, {"Secret": secret})
         found = written.get("Deployment") or deployment
-        outcome = rules.Outcome(
-            project=project,
-            resolution=seen.resolution,
-            source=seen.source,
-            source_trouble=seen.source_trouble,
-            trouble=seen.trouble,
+        outcome = self._outcome(
+            seen,
             rollout=rollout(found) if found is not None else None,
             has_token=token is not None and ("Secret" in written or secret is not None),
-            now=self._platform.clock.now(),
         )
         if decision is not None and decision.new and outcome.worst() is None:
             # The status says already that a rollout is under way; what came of it is told by the next run. So a token
             # that a thousand Projects inherit reaches all of their pods before any status is polished.
-            seen.again = self._platform.clock.now() + CONCLUSION_DELAY
+            seen.look_at(self._platform.clock.now() + CONCLUSION_DELAY)
             return outcome
         is_applied = found is not None and "Deployment" not in seen.left
         applied = decision.revision if decision is not None and is_applied else None
@@ -262,17 +257,14 @@ class Projects:
 
     def _decide(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> revisions.Decision | None:
         """Return the revision to run; None where nothing can be said now, and everything stays as it is."""
-        stored, history = _stored_revision(seen, deployment)
-        needs_source = seen.project.spec.source is not None and (
-            seen.project.spec.source.github is not None or seen.project.spec.source.git is not None
-        )
-        if needs_source and made_of.source is None:
+        stored, verdict = seen.stored, seen.look.verdict if seen.look is not None else None
+        if seen.has_source and (made_of.source is None or (seen.source is None and stored is None)):
             return None
         # What may not be published, or an account that may not be used, keeps a workload from being made. One that is
         # there goes on without: its token must still be able to change, or to be withdrawn.
         if seen.trouble is not None and (deployment is None or not isinstance(seen.trouble, Stalled)):
             return None
-        if seen.resolution.undecided and (stored is None or _lacks_its_token(deployment, made_of)):
+        if seen.resolution.undecided and (stored is None or lacks_its_token(deployment, made_of)):
             return None
         sha = made_of.source.sha if made_of.source is not None else None
         if seen.source is None and made_of.source is not None and stored is not None:
@@ -287,10 +279,12 @@ class Projects:
             template=rules.template_mark(drawn["Deployment"]),
             generation=seen.generation,
             applied=drawn["Deployment"]["metadata"]["annotations"][names.APPLIED_ANNOTATION],
+            cause=verdict.trigger if verdict is not None else None,
+            delivery=verdict.delivery if verdict is not None else None,
         )
         return revisions.decide(
             stored,
-            history,
+            seen.history,
             revisions.running(deployment) if deployment is not None else None,
             asked,
             checkout_image=self._platform.checkout_image,
@@ -321,24 +315,38 @@ class Projects:
 
     async def _announce(self, seen: Seen, revision: RevisionStatus, made_of: rules.Ingredients) -> None:
         """Store a new revision before anything rolls, held to the object as it was seen."""
-        fields: dict[str, Any] = {"revision": revisions.as_field(revision)}
-        if seen.source is not None:
-            fields["source"] = seen.source.status()
+        told = f"{revision.trigger}, delivery {revision.delivery}" if revision.delivery else str(revision.trigger)
+        message = f"Rolling out {revision.short_sha or seen.project.spec.workload.image} ({told})."
+        outcome = self._outcome(seen, starting=message, has_token=made_of.token is not None)
+        fields = {**rules.source_fields(outcome), "revision": revisions.as_field(revision)}
         fields["observedGeneration"] = seen.generation
-        message = f"Rolling out {revision.short_sha or seen.project.spec.workload.image} ({revision.trigger})."
-        outcome = rules.Outcome(
+        push = seen.status.get("push") or {}
+        seen.obj = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
+        self._beliefs.stored(seen.obj, revision)
+        self._platform.herald.tell(seen.obj, warning=False, reason=Happened.ROLLOUT_STARTED.value, message=message)
+        facts = {"commit": revision.sha, "trigger": revision.trigger, "delivery": revision.delivery}
+        log.info("rolling out", extra={"object": key_of(seen.obj)._asdict(), **facts})
+        began = push.get("receivedAt") or push.get("pushedAt")
+        if began and revision.delivery is not None and revision.delivery == push.get("delivery"):
+            took = self._platform.clock.now() - datetime.fromisoformat(began)
+            self._platform.rolled_out(max(took.total_seconds(), 0.0))
+
+    def _outcome(
+        self, seen: Seen, *, has_token: bool, rollout: Rollout | None = None, starting: str | None = None
+    ) -> rules.Outcome:
+        return rules.Outcome(
             project=seen.project,
             resolution=seen.resolution,
             source=seen.source,
             source_trouble=seen.source_trouble,
             trouble=seen.trouble,
-            rollout=None,
-            has_token=made_of.token is not None,
-            starting=message,
+            rollout=rollout,
+            has_token=has_token,
+            starting=starting,
             now=self._platform.clock.now(),
+            held=seen.held,
+            pending=pending_field(seen.pending),
         )
-        seen.obj = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
-        self._platform.herald.tell(seen.obj, warning=False, reason=Happened.ROLLOUT_STARTED.value, message=message)
 
     async def _write_children(
         self, seen: Seen, wanted: dict[Kind, dict[str, Any]], live: dict[Kind, Object | None]
@@ -375,22 +383,24 @@ class Projects:
     async def _conclude(self, seen: Seen, outcome: rules.Outcome, applied: RevisionStatus | None) -> None:
         fields = rules.status_fields(outcome, seen.generation)
         if applied is not None:
-            _, history = _stored_revision(seen, None)
             fields["revision"] = revisions.as_field(applied)
-            fields["history"] = [revisions.as_field(entry) for entry in revisions.with_applied(history, applied)]
-        await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
+            fields["history"] = [revisions.as_field(entry) for entry in revisions.with_applied(seen.history, applied)]
+        waited = (seen.status.get("pending") or {}).get("sha")
+        stored = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
+        for happened, message in seen.tidings(waited):
+            self._platform.herald.tell(stored, warning=False, reason=happened.value, message=message)
 
     def _next(self, seen: Seen, outcome: rules.Outcome) -> Again | None:
         """Say when to look again by oneself, or hand over the trouble that says so."""
         worst = outcome.worst()
-        waiting = [t for t in (seen.trouble, seen.source_trouble, seen.resolution.trouble) if isinstance(t, Waiting)]
-        if waiting:
-            raise min(waiting, key=lambda trouble: trouble.until)
-        transient = [
-            t for t in (seen.trouble, seen.source_trouble, seen.resolution.trouble) if t and not isinstance(t, Stalled)
-        ]
-        if transient:
-            raise transient[0]
+        delay = seen.look.delay if seen.look is not None else None
+        troubles = (seen.trouble, seen.source_trouble, seen.resolution.trouble, delay)
+        waiting = min((t for t in troubles if isinstance(t, Waiting)), key=lambda trouble: trouble.until, default=None)
+        if waiting is not None and (seen.again is None or waiting.until <= seen.again):
+            raise waiting
+        transient = next((t for t in troubles if t is not None and not isinstance(t, Stalled | Waiting)), None)
+        if transient is not None and seen.again is None:
+            raise transient
         if seen.again is not None:
             return Again(seen.again)
         spec = seen.project.spec.token
@@ -405,43 +415,3 @@ class Projects:
             trouble=worst,
         )
         return Again(at)
-
-
-def _credential_of(source: rules.SourceFacts | None, deployment: Object | None) -> str | None:
-    """Return what running pods fetch the source with: that stays while the installation is in trouble."""
-    if source is None or deployment is None:
-        return None
-    return checkout.credential_of(deployment["spec"]["template"]["spec"], source.url)
-
-
-def _ours(live: Object | None, uid: str) -> Object | None:
-    return live if live is not None and is_owned(live, uid) else None
-
-
-def _stored_revision(seen: Seen, deployment: Object | None) -> tuple[RevisionStatus | None, list[RevisionStatus]]:
-    """Return the stored revision and history; where the status was lost, what the Deployment remembers."""
-    status = seen.status
-    history = [RevisionStatus.model_validate(entry) for entry in status.get("history") or ()]
-    if status.get("revision"):
-        return RevisionStatus.model_validate(status["revision"]), history
-    recovered = revisions.recover(deployment) if deployment is not None else None
-    return recovered, history
-
-
-def _as_it_runs(seen: Seen, source: rules.SourceFacts, deployment: Object) -> rules.SourceFacts:
-    """Where the status was lost, go on from the commit that runs for this very spec: that alone rolls nothing."""
-    found = revisions.recover(deployment)
-    same = revisions.running(deployment).generation == str(seen.generation)
-    if seen.status.get("revision") or source.pin is not None or not same or found is None or found.sha is None:
-        return source
-    return replace(source, decided_sha=found.sha)
-
-
-def _lacks_its_token(deployment: Object | None, made_of: rules.Ingredients) -> bool:
-    """Tell whether somebody took or changed the Secret that running pods have their token from."""
-    return deployment is not None and revisions.running(deployment).checksum != made_of.checksum
-
-
-def _rolled(before: Object | None, written: Object | None) -> bool:
-    """Tell whether a write makes new pods."""
-    return written is not None and (before is None or before["spec"]["template"] != written["spec"]["template"])

@@ -3,18 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from mooring.domain.comparisons import Comparison
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.projects import SourceFacts
 from mooring.domain.reasons import ConditionType, Reason
+from mooring.domain.redeploys import wish_of
 from mooring.domain.resources.project import Project, SourceSpec
-from mooring.ports import Origin, RepositoryFacts
+from mooring.ports import Object, Origin, RepositoryFacts
+from mooring.services import proofs
 from mooring.services.installations import Installations
 from mooring.services.platform import Platform
 from mooring.services.store import Key
 
 GITHUB, GIT = "GitHub", "Git"
+
+
+@dataclass(frozen=True, slots=True)
+class AtHand:
+    """The effective token of a Project, as far as it may fetch the source."""
+
+    token: str | None = field(default=None, repr=False)
+    # The API that it is bound to: it is sent nowhere else.
+    api: str | None = None
+    # Why it is not known yet. To ask without it would get the answer of a stranger.
+    undecided: Trouble | None = None
 
 
 class Sources:
@@ -24,20 +39,8 @@ class Sources:
         self._platform = platform
         self._installations = installations
 
-    async def find(
-        self,
-        project: Project,
-        status: Mapping[str, Any],
-        *,
-        token: str | None,
-        token_api: str | None,
-        undecided: Trouble | None = None,
-    ) -> SourceFacts | None:
-        """Return what the Project follows (None: it has no source), asking only where the status does not say yet.
-
-        `token_api` is the API that the token is bound to: it is sent nowhere else. `undecided` says why the token is
-        not known yet: to ask without it would get the answer of a stranger.
-        """
+    async def find(self, project: Project, obj: Object, at_hand: AtHand) -> SourceFacts | None:
+        """Return what the Project follows (None: it has no source), asking only where the status does not say yet."""
         spec = project.spec.source
         if spec is None or (spec.github is None and spec.git is None):
             return None
@@ -47,16 +50,59 @@ class Sources:
                 "spec.installationRef: an installation covers repositories by name. Write the source as"
                 " spec.source.github, or leave installationRef out.",
             )
-        if (known := self._known(project, status)) is not None:
+        if (known := self._known(project, obj)) is not None:
             return known
-        if spec.github is not None and project.spec.installation_ref is not None:
-            return await self._covered(project, spec, status)
-        if undecided is not None:
-            raise undecided
         if spec.github is not None:
-            origin = self._origin(project)
-            return await self._github(project, spec, status, (origin, token if token_api == origin.api_url else None))
-        return await self._git(project, spec, status, token, token_api)
+            return await self._github(project, spec, obj, await self._reading(project, at_hand))
+        return await self._git(project, spec, obj, at_hand)
+
+    async def head(self, project: Project, facts: SourceFacts, at_hand: AtHand) -> str:
+        """Return the commit at the tip of the branch, as it is now."""
+        namespace = str(project.metadata.namespace)
+        if facts.repository_id is not None:
+            origin, token = await self._reading(project, at_hand)
+            return await self._platform.github.head(
+                origin, token, facts.repository_id, facts.branch, namespace=namespace
+            )
+        _, head = await self._remote_head(project, facts.url, facts.branch, at_hand)
+        return head
+
+    async def compare(
+        self, project: Project, facts: SourceFacts, at_hand: AtHand, base: str, head: str
+    ) -> Comparison | None:
+        """Compare two commits; None where that cannot be said."""
+        if facts.repository_id is None:
+            return None
+        origin, token = await self._reading(project, at_hand)
+        return await self._platform.github.compare(
+            origin, token, facts.repository_id, base, head, namespace=str(project.metadata.namespace)
+        )
+
+    async def is_on_the_branch(self, project: Project, facts: SourceFacts, at_hand: AtHand, sha: str) -> bool:
+        """Tell whether a commit is in the history of the branch's tip; of a plain git URL nobody can tell."""
+        if facts.repository_id is None:
+            return False
+        origin, token = await self._reading(project, at_hand)
+        return await self._platform.github.on_a_branch(
+            origin,
+            token,
+            facts.repository_id,
+            sha,
+            branch=facts.branch,
+            namespace=str(project.metadata.namespace),
+        )
+
+    async def _reading(self, project: Project, at_hand: AtHand) -> tuple[Origin, str | None]:
+        """Return where a repository at GitHub is asked for, and with what: the Project's own credential."""
+        source, origin = project.spec.source, self._origin(project)
+        assert source is not None and source.github is not None  # noqa: S101, PT018 - the callers looked
+        if project.spec.installation_ref is not None:
+            return await self._installations.reader(
+                installation_key(project), str(project.metadata.namespace), source.github.repository
+            )
+        if at_hand.undecided is not None:
+            raise at_hand.undecided
+        return origin, at_hand.token if at_hand.api == origin.api_url else None
 
     def _origin(self, project: Project) -> Origin:
         """Return the GitHub that a source is at: the one it names, else its installation's, else the operator's own."""
@@ -73,15 +119,6 @@ class Sources:
             )
         return lender
 
-    async def _covered(self, project: Project, spec: SourceSpec, status: Mapping[str, Any]) -> SourceFacts:
-        """Find a repository with the installation that the Project names."""
-        assert spec.github is not None  # noqa: S101 - the caller looked
-        self._origin(project)
-        reading = await self._installations.reader(
-            installation_key(project), str(project.metadata.namespace), spec.github.repository
-        )
-        return await self._github(project, spec, status, reading)
-
     def fetches(self, project: Project, token_api: str | None) -> bool:
         """Tell whether a token that is bound to an API may be sent to where the source is."""
         spec = project.spec.source
@@ -91,8 +128,9 @@ class Sources:
             return self._origin(project).api_url == token_api
         return spec.git is not None and self._platform.serves(token_api, spec.git.url)
 
-    def _known(self, project: Project, status: Mapping[str, Any]) -> SourceFacts | None:
-        """Read the facts back from the status, where they were found for this very spec."""
+    def _known(self, project: Project, obj: Object) -> SourceFacts | None:
+        """Read the facts back from the status, where they were found for this very spec, and are ours."""
+        status: Mapping[str, Any] = obj.get("status") or {}
         source: Mapping[str, Any] = status.get("source") or {}
         found = next((c for c in status.get("conditions") or () if c["type"] == ConditionType.SOURCE_RESOLVED), None)
         current = (
@@ -103,9 +141,12 @@ class Sources:
         )
         if not current or not all(source.get(field) for field in ("fullName", "branch", "decidedSha")):
             return None
-        return self.remembered(project, source)
+        running = (status.get("revision") or {}).get("sha")
+        if not running or not proofs.is_proven(self._platform, obj):
+            return None
+        return self.remembered(project, source, running)
 
-    def remembered(self, project: Project, source: Mapping[str, Any]) -> SourceFacts | None:
+    def remembered(self, project: Project, source: Mapping[str, Any], running: str | None = None) -> SourceFacts | None:
         """Read the facts back from a status; None where they are about another source than the spec's."""
         spec = project.spec.source
         if spec is None or source.get("provider") != (GITHUB if spec.github is not None else GIT):
@@ -122,7 +163,11 @@ class Sources:
             repository_id=source.get("repositoryId"),
             node_id=source.get("nodeId"),
             private=source.get("private"),
+            deployed_sha=running,
             pin=spec.revision,
+            delivery=source.get("delivery"),
+            redeploy=source.get("redeploy"),
+            proof=source.get("proof"),
         )
 
     def _clone_url(self, project: Project, full_name: str) -> str:
@@ -132,16 +177,18 @@ class Sources:
         return f"{self._origin(project).web_url}/{full_name}.git"
 
     async def _github(
-        self, project: Project, spec: SourceSpec, status: Mapping[str, Any], reading: tuple[Origin, str | None]
+        self, project: Project, spec: SourceSpec, obj: Object, reading: tuple[Origin, str | None]
     ) -> SourceFacts:
         assert spec.github is not None  # noqa: S101 - the caller looked
         namespace = str(project.metadata.namespace)
         origin, usable = reading
         found = await self._platform.github.repository(origin, usable, spec.github.repository, namespace=namespace)
+        status: Mapping[str, Any] = obj.get("status") or {}
         before: Mapping[str, Any] = status.get("source") or {}
         _check_identity(spec, before, found)
         branch = spec.branch or found.default_branch
-        decided = _still_decided(before, status.get("revision") or {}, found.id, branch, spec.revision)
+        same = before.get("repositoryId") == found.id and before.get("branch") == branch
+        decided, running = _still_decided(status, spec.revision) if same else (None, None)
         head = decided or await self._platform.github.head(origin, usable, found.id, branch, namespace=namespace)
         if spec.revision is not None:
             await self._check_pin(origin, usable, found, pin=spec.revision, branch=branch, namespace=namespace)
@@ -155,9 +202,23 @@ class Sources:
             repository_id=found.id,
             node_id=found.node_id,
             private=found.private,
+            deployed_sha=running or head,
             pin=spec.revision,
+            delivery=before.get("delivery"),
+            redeploy=self._redeploy(project, obj),
+            proof=proofs.proof_of(self._platform, obj, repository_id=found.id, branch=branch),
             fresh=True,
         )
+
+    def _redeploy(self, project: Project, obj: Object) -> str | None:
+        """Return the annotation that was acted on; one that was there before the source was ever proven asks nothing.
+
+        Else an upgrade, or a status that was lost, would deploy what somebody asked for long ago.
+        """
+        before: Mapping[str, Any] = (obj.get("status") or {}).get("source") or {}
+        if before.get("decidedSha") and proofs.is_proven(self._platform, obj):
+            return before.get("redeploy")
+        return wish_of(project).redeploy
 
     async def _check_pin(
         self, origin: Origin, token: str | None, found: RepositoryFacts, *, pin: str, branch: str, namespace: str
@@ -172,19 +233,15 @@ class Sources:
                 " Name a commit of that branch, or leave revision out.",
             )
 
-    async def _git(
-        self, project: Project, spec: SourceSpec, status: Mapping[str, Any], token: str | None, token_api: str | None
-    ) -> SourceFacts:
+    async def _git(self, project: Project, spec: SourceSpec, obj: Object, at_hand: AtHand) -> SourceFacts:
         assert spec.git is not None  # noqa: S101 - the caller looked
         url = self._platform.git_url(spec.git.url)
-        usable = token if self.fetches(project, token_api) else None
-        branch, head = await self._platform.github.remote_head(
-            url, usable, spec.branch, namespace=str(project.metadata.namespace)
-        )
+        branch, head = await self._remote_head(project, url, spec.branch, at_hand)
         name = _git_name(url)
+        status: Mapping[str, Any] = obj.get("status") or {}
         before: Mapping[str, Any] = status.get("source") or {}
-        same = before.get("fullName") == name
-        decided = before.get("decidedSha") if same and before.get("branch") == branch else None
+        same = before.get("fullName") == name and before.get("branch") == branch
+        decided, running = _still_decided(status, spec.revision) if same else (None, None)
         return SourceFacts(
             provider=GIT,
             full_name=name,
@@ -192,8 +249,16 @@ class Sources:
             branch=branch,
             decided_sha=decided or head,
             head_sha=head,
+            deployed_sha=running or head,
             pin=spec.revision,
+            redeploy=self._redeploy(project, obj),
         )
+
+    async def _remote_head(self, project: Project, url: str, branch: str | None, at_hand: AtHand) -> tuple[str, str]:
+        if at_hand.undecided is not None:
+            raise at_hand.undecided
+        usable = at_hand.token if self.fetches(project, at_hand.api) else None
+        return await self._platform.github.remote_head(url, usable, branch, namespace=str(project.metadata.namespace))
 
 
 def installation_key(project: Project) -> Key:
@@ -222,11 +287,16 @@ def _check_identity(spec: SourceSpec, before: Mapping[str, Any], found: Reposito
         )
 
 
-def _still_decided(
-    before: Mapping[str, Any], revision: Mapping[str, Any], repository_id: int, branch: str, pin: str | None
-) -> str | None:
-    """Return the commit that was decided on, where the spec still follows the same branch; a new image is no push."""
-    decided = before.get("decidedSha")
-    same = before.get("repositoryId") == repository_id and before.get("branch") == branch
-    unpinned = pin is None and decided is not None and revision.get("sha") not in (None, decided)
-    return str(decided) if decided and same and not unpinned else None
+def _still_decided(status: Mapping[str, Any], pin: str | None) -> tuple[str | None, str | None]:
+    """Return what was decided on and what runs, of a source that is still followed; a new image is no push.
+
+    Nothing where the head has to be read: no revision was stored yet, or what runs was pinned until now.
+    """
+    before: Mapping[str, Any] = status.get("source") or {}
+    decided, running = before.get("decidedSha"), (status.get("revision") or {}).get("sha")
+    if not decided or not running:
+        return None, None
+    # Earlier versions did not note that a commit was pinned; and none of them passed a commit over.
+    noted = before.get("delivery") is not None or before.get("proof") is not None
+    was_pinned = before.get("pinnedSha") is not None or (not noted and running != decided)
+    return (None, None) if pin is None and was_pinned else (str(decided), str(running))

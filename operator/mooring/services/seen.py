@@ -1,0 +1,125 @@
+"""What one run for a Project gathered, and what can be read from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from mooring.domain import names, revisions
+from mooring.domain import projects as rules
+from mooring.domain.errors import Trouble
+from mooring.domain.manifests import checkout
+from mooring.domain.names import Kind
+from mooring.domain.ownership import is_owned
+from mooring.domain.reasons import Happened
+from mooring.domain.redeploys import Pending, pending_of
+from mooring.domain.resources.project import Project
+from mooring.domain.resources.project_status import RevisionStatus
+from mooring.domain.revisions import SHORT_SHA
+from mooring.domain.tokens import Resolution
+from mooring.ports import Object
+from mooring.services.heads import Look
+from mooring.services.sources import AtHand
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one run gathered."""
+
+    obj: Object
+    project: Project
+    resolution: Resolution
+    source: rules.SourceFacts | None = None
+    source_trouble: Trouble | None = None
+    trouble: Trouble | None = None
+    # The token for the pods.
+    token: str | None = field(default=None, repr=False)
+    service_account: str | None = None
+    clone_secret: str | None = None
+    # The revision that counts, and those before it; None also where what is stored is not believed.
+    stored: RevisionStatus | None = None
+    history: list[RevisionStatus] = field(default_factory=list)
+    # What follows from the branch's head, where it was looked at.
+    look: Look | None = None
+    # Whether the source cannot be run yet: then the status tells of it when it can.
+    held: bool = False
+    # The commit that waits for somebody's word.
+    pending: Pending | None = None
+    # Set where another run has to say what came of this one.
+    again: datetime | None = None
+    # Children that are not as they should be, because something is in the way.
+    left: frozenset[Kind] = frozenset()
+
+    @property
+    def generation(self) -> int:
+        """Return the generation that was observed."""
+        return int(self.obj["metadata"].get("generation", 0))
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Return the status as it is stored."""
+        return self.obj.get("status") or {}
+
+    @property
+    def at_hand(self) -> AtHand:
+        """Return the effective token, as far as it may fetch the source."""
+        found = self.resolution
+        return AtHand(found.token, found.api_url, found.trouble if found.undecided else None)
+
+    @property
+    def has_source(self) -> bool:
+        """Tell whether the spec names a repository."""
+        spec = self.project.spec.source
+        return spec is not None and (spec.github is not None or spec.git is not None)
+
+    def look_at(self, at: datetime | None) -> None:
+        """Have another run at that time, unless there is one sooner."""
+        if at is not None and (self.again is None or at < self.again):
+            self.again = at
+
+    def adopt(self, *, carried_out: bool) -> None:
+        """Take over what the branch's head led to. A commit that cannot be rolled out now is not decided on either."""
+        look = self.look
+        if look is not None and (carried_out or not look.rolls):
+            self.source, self.pending = look.facts, look.pending
+        elif look is not None:
+            self.look, self.pending = replace(look, verdict=None), pending_of(self.status)
+        running = (self.status.get("revision") or {}).get("sha")
+        self.held = not carried_out and self.source is not None and running not in (None, self.source.sha)
+
+    def tidings(self, waited: str | None) -> Iterator[tuple[Happened, str]]:
+        """Tell what became of a push that rolled nothing; `waited` is the commit that waited before."""
+        verdict = self.look.verdict if self.look is not None else None
+        if verdict is None:
+            return
+        head = verdict.state.head[:SHORT_SHA]
+        told = f"{head} (delivery {verdict.state.delivery})" if verdict.state.delivery else head
+        if verdict.skipped is not None:
+            yield Happened.PUSH_SKIPPED, f"{told} is not rolled out: {verdict.skipped}."
+        if self.pending is not None and self.pending.sha != waited:
+            word = f"Set the annotation {names.REDEPLOY_ANNOTATION} to another value to roll it out."
+            yield Happened.PUSH_WAITS, f"{told} waits, because spec.deploy.auto is false. {word}"
+
+
+def ours(live: Object | None, uid: str) -> Object | None:
+    """Return a live child where it belongs to the Project."""
+    return live if live is not None and is_owned(live, uid) else None
+
+
+def credential_of(source: rules.SourceFacts | None, deployment: Object | None) -> str | None:
+    """Return what running pods fetch the source with: that stays while the installation is in trouble."""
+    if source is None or deployment is None:
+        return None
+    return checkout.credential_of(deployment["spec"]["template"]["spec"], source.url)
+
+
+def lacks_its_token(deployment: Object | None, made_of: rules.Ingredients) -> bool:
+    """Tell whether somebody took or changed the Secret that running pods have their token from."""
+    return deployment is not None and revisions.running(deployment).checksum != made_of.checksum
+
+
+def rolled(before: Object | None, written: Object | None) -> bool:
+    """Tell whether a write makes new pods."""
+    return written is not None and (before is None or before["spec"]["template"] != written["spec"]["template"])

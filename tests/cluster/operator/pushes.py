@@ -1,0 +1,209 @@
+"""Pushes for cluster tests: made at the lab's GitHub, and recorded in a Project's status as the gateway does."""
+
+from __future__ import annotations
+
+import itertools
+import ssl
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from lab import Lab
+from lab.kubernetes.identity import service_account_kubeconfig
+from mooring.domain.webhooks.events import Push
+from mooring.domain.webhooks.following import Followed, followed
+from mooring.domain.webhooks.recording import Arrival, record
+from tests.cluster.conftest import PATIENCE, ROOT, Kube
+from tests.cluster.harness import Hub, Object, People
+from tests.cluster.process import (
+    SYSTEM,
+    Mooring,
+    free_lease,
+    install_roles,
+    operator_environment,
+    start_operator,
+    wait_ready,
+)
+from tests.cluster.with_keys import KEYS
+
+GLOBAL = "user-default-global-secrets"
+NAME = "shop"
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def running(lab: Lab, kube: Kube, folder: Path) -> Iterator[Mooring]:
+    """Run an operator that has keys for webhooks until the end of the block."""
+    install_roles(kube)
+    free_lease(kube)
+    kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
+    environment = operator_environment(lab, kubeconfig, PYTHONPATH=f"{ROOT / 'operator'}:{ROOT}")
+    mooring = start_operator(environment, folder, "tests.cluster.with_keys")
+    try:
+        wait_ready(mooring)
+        yield mooring
+    finally:
+        if mooring.process.poll() is None:
+            mooring.stop()
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A push that GitHub took."""
+
+    sha: str
+    before: str
+
+
+@dataclass
+class Shop:
+    """A Project, and the repository that it follows."""
+
+    people: People
+    hub: Hub
+    repository: str
+    repository_id: int
+    last: str
+    token: str = field(repr=False)
+
+    @classmethod
+    def open(cls, people: People, hub: Hub, token: str, **spec: Any) -> Shop:
+        """Make both, and wait until the Project runs."""
+        made = hub.seed(
+            repositories=[
+                {"owner": "acme", "name": f"pushed-{next(_numbers)}", "private": True, "files": {"src/a": "1"}}
+            ]
+        )
+        ((repository, told),) = made["repositories"].items()
+        shop = cls(people, hub, repository, int(told["id"]), str(told["head"]), token)
+        people.secret(GLOBAL, token)
+        people.apply("GitHubUser", "default", {})
+        shop.apply(**spec)
+        shop.ran("Create", 1, shop.last)
+        return shop
+
+    def apply(self, *, annotations: Mapping[str, str] | None = None, **spec: Any) -> None:
+        """Apply the Project anew."""
+        source = {"github": {"repository": self.repository}, **spec.pop("source", {})}
+        deploy = {"debounce": "200ms", **spec.pop("deploy", {})}
+        workload = {"image": "nginx", "replicas": 1, **spec.pop("workload", {})}
+        metadata = {"metadata": {"annotations": dict(annotations)}} if annotations else {}
+        self.people.apply(
+            "Project", NAME, {"source": source, "deploy": deploy, "workload": workload, **spec}, **metadata
+        )
+
+    def push(self, files: Mapping[str, str | None] | None = None, **more: Any) -> Pushed:
+        """Push at GitHub, and record nothing."""
+        body = {
+            "repository": self.repository,
+            "user": "alice",
+            "files": dict(files or {"src/a": str(next(_numbers))}),
+            **more,
+        }
+        told = self.hub.control("POST", "/push", body)
+        if not more.get("delete"):
+            self.last = told["after"]
+        return Pushed(told["after"], told["before"])
+
+    def back_to(self, sha: str) -> Pushed:
+        """Put the branch back by force to a commit that it had, and record nothing."""
+        with httpx.Client(verify=ssl.create_default_context(cafile=self.hub.ca_file), trust_env=False) as client:
+            answer = client.patch(
+                f"{self.hub.api_url}/repos/{self.repository}/git/refs/heads/main",
+                headers={"Authorization": f"Bearer {self.token}"},
+                json={"sha": sha, "force": True},
+                timeout=PATIENCE,
+            )
+        assert answer.status_code == 200, answer.text
+        before, self.last = self.last, sha
+        return Pushed(sha, before)
+
+    def tell(self, pushed: Pushed, *, delivery: str | None = None, ref: str = "refs/heads/main") -> str:
+        """Record a push as the gateway does; return the delivery."""
+        delivery = delivery or str(uuid.uuid4())
+        now = datetime.now(UTC)
+        push = Push(self.repository_id, ref, pushed.sha, pushed.before, now, "alice")
+        # Whatever else the gateway would have made of it: this is what it stores.
+        found = record({"deliveries": self.status.get("deliveries") or []}, [Arrival(push, delivery, now)])
+        assert found.fields is not None
+        self.people.patch("Project", NAME, {"status": found.fields}, subresource="status")
+        return delivery
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """Return the status."""
+        return dict((self.project() or {}).get("status") or {})
+
+    def project(self) -> Object:
+        """Return the Project."""
+        found = self.people.get("Project", NAME)
+        assert found is not None
+        return found
+
+    def followed(self) -> Followed | None:
+        """Return what a gateway would know to concern this Project."""
+        return followed(self.project(), None, KEYS, default_api=self.hub.api_url)
+
+    def template(self) -> dict[str, str]:
+        """Return the annotations of the pods."""
+        found = self.people.get("Deployment", f"{NAME}-default")
+        assert found is not None
+        return dict(found["spec"]["template"]["metadata"]["annotations"])
+
+    def ran(self, trigger: str, rollouts: int, sha: str) -> dict[str, Any]:
+        """Wait until the Project is Ready after its so manieth rollout; return the revision."""
+
+        def there(obj: Object | None) -> bool:
+            status = (obj or {}).get("status") or {}
+            newest = (status.get("history") or [{}])[0]
+            ready = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+            current = ready.get("observedGeneration") == (obj or {})["metadata"]["generation"]
+            told = (newest.get("trigger"), newest.get("sha"), ready.get("status"))
+            return current and told == (trigger, sha, "True") and len(status["history"]) == rollouts
+
+        found = self.people.until("Project", NAME, there, f"rollout {rollouts} of {sha[:7]} ({trigger})")
+        assert found is not None
+        assert self.people.rollouts(NAME) == rollouts
+        return dict(found["status"]["revision"])
+
+    def handled(self, delivery: str, rollouts: int) -> dict[str, Any]:
+        """Wait until a delivery is decided on, and see that nothing was rolled out for it; return the status."""
+
+        def there(obj: Object | None) -> bool:
+            status = (obj or {}).get("status") or {}
+            return (status.get("source") or {}).get("delivery") == delivery
+
+        found = self.people.until("Project", NAME, there, f"an end of delivery {delivery}")
+        assert found is not None
+        assert len(found["status"]["history"]) == rollouts
+        assert self.people.rollouts(NAME) == rollouts
+        return dict(found["status"])
+
+    def until_told(self, reason: str, *parts: str) -> None:
+        """Wait for an Event about the Project whose message has all these parts."""
+        path, kube = self.people.path("Event"), self.people.kube
+
+        def is_it(event: Object) -> bool:
+            of_it = (event.get("reason"), event.get("regarding", {}).get("name")) == (reason, NAME)
+            return of_it and all(part in event.get("note", "") for part in parts)
+
+        status, body = kube.request("GET", path)
+        assert status == 200, body
+        if any(is_it(event) for event in body["items"]):
+            return
+        query = f"watch=true&timeoutSeconds={round(PATIENCE)}&resourceVersion={body['metadata']['resourceVersion']}"
+        with kube.watch(f"{path}?{query}") as events:
+            if any(is_it(event["object"]) for event in events):
+                return
+        raise AssertionError(f"no Event {reason} with {parts}")
+
+    def asked(self, since: int) -> list[str]:
+        """Return what GitHub was asked about the repository after a mark, without what is the same in all paths."""
+        place = f"/repositories/{self.repository_id}/"
+        return [it["path"].partition(place)[2] for it in self.hub.journal(since) if place in it["path"]]
