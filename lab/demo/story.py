@@ -67,7 +67,7 @@ def operator(stage: Stage) -> None:
     """Start the operator."""
     stage.chapter("The operator", "It runs as a process on this machine, under the Role that is shipped with it.")
     stage.kubectl("create", "namespace", SYSTEM)
-    for name in ("operator", "cluster-wide", "gateway"):
+    for name in ("operator", "cluster-wide", "gateway", "gateway-cluster-wide"):
         stage.kubectl("apply", "-f", f"manifests/rbac/{name}.yaml")
     stage.kubectl("apply", "-f", "-", given=POLICY)
     start_operator(stage)
