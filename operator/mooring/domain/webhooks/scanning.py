@@ -176,7 +176,7 @@ class _Walk:
 
     def _pass_nested(self, depth: int) -> Steps:
         """Pass a list or an object: in ever longer steps, until one leads over its end; then in ever shorter ones."""
-        shape, length, is_behind = b"", 1024, False
+        shape, length, is_behind = b"", min(1024, STEP), False
         while True:
             start = self._at
             passed = yield from self._pass_tokens(length)
