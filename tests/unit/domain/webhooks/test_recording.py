@@ -123,6 +123,12 @@ def test_forward_and_back_within_a_second_is_recorded() -> None:
     assert stored(arrival(1, at=5), arrival(2, at=5), back)["push"]["delivery"] == "back"
 
 
+def test_what_two_others_followed_in_its_second_changes_nothing_again() -> None:
+    status = stored(arrival(1, at=5), arrival(2, at=5), arrival(3, at=5))
+
+    assert told(status, arrival(1, at=5, delivery="again")) == [Told.SUPERSEDED]
+
+
 def test_a_line_of_before_says_nothing_about_a_push_of_this_second() -> None:
     """Back to a commit of an hour ago, in one second with another push."""
     status = stored(arrival(1, received=1), arrival(9, at=3600, received=3600))

@@ -1,5 +1,7 @@
 """The walk through a body finds what `json.loads` finds, in short steps and with little memory."""
 
+import collections
+import itertools
 import json
 import tracemalloc
 from collections.abc import Mapping
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from mooring.domain.webhooks import scanning
 from mooring.domain.webhooks.events import BadPayload, Event, read
-from mooring.domain.webhooks.scanning import DEEPEST, MOST_FIELDS, STEP, reduce, reduction
+from mooring.domain.webhooks.scanning import DEEPEST, MOST_FIELDS, STEP, UNFIT, reduce, reduction
 
 SHA, ZEROS = "6dcb09b5b57875f334f61aebed695e2e4193db5e", "0" * 40
 PUSH = {
@@ -276,6 +278,12 @@ def test_what_is_wanted_and_far_too_long_is_fit_for_nothing() -> None:
             read("push", reduce(body(**{name: value})))
 
 
+@pytest.mark.parametrize("value", [b'"' + b"x" * 5000 + b'"', b"9" * 5000, b"1.5", b"true", b"[]", b"{}"])
+def test_what_nothing_wanted_can_be_is_not_even_built(value: bytes) -> None:
+    assert reduce(b'{"ref":' + value + b"}") == {"ref": UNFIT}
+    assert reduce(b'{"repository":{"id":' + value + b"}}") == {"repository": {"id": UNFIT}}
+
+
 # --- large ones ---
 
 
@@ -311,6 +319,17 @@ def test_steps_are_short(entry: Any) -> None:
 
     # Once for the text and once for the rest.
     assert sum(1 for _ in reduction(large)) >= 2 * (len(large) // STEP)
+
+
+@pytest.mark.parametrize("wrong", [b"1 ", b'"a":1,', b",", b"1,}", b"{1},"])
+def test_what_is_wrong_is_refused_where_it_is_wrong(wrong: bytes) -> None:
+    """It would be kept otherwise, and looked at again in each step."""
+    large = b'{"x":[' + wrong * (2**20 // len(wrong))
+    steps = reduction(large)
+    first = len(large) // STEP + 3  # the check of the text, and little more
+
+    with pytest.raises(BadPayload):
+        collections.deque(itertools.islice(steps, first), maxlen=0)
 
 
 def test_the_work_grows_with_the_length_alone() -> None:
