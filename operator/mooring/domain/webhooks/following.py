@@ -78,7 +78,7 @@ def followed(
     """Return what a Project follows; None where nothing is proven of it, or something else than its spec says now."""
     source = (project.get("status") or {}).get("source") or {}
     repository_id, branch = source.get("repositoryId"), source.get("branch")
-    if not isinstance(repository_id, int) or isinstance(repository_id, bool) or not isinstance(branch, str):
+    if not isinstance(repository_id, int) or not isinstance(branch, str):
         return None
     if not _is_still_meant(project, repository_id, branch):
         return None

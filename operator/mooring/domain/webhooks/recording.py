@@ -126,9 +126,9 @@ def _is_of(entry: Mapping[str, Any], arrival: Arrival, pushed_at: datetime) -> b
 def _time(text: object) -> datetime | None:
     try:
         found = datetime.fromisoformat(text) if isinstance(text, str) else None
-    except ValueError:
+        return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
 
 
 def _hint(arrival: Arrival) -> dict[str, Any]:

@@ -27,8 +27,8 @@ DEEPEST = 64
 STEP = 32 * 1024
 # GitHub's own objects have about a hundred.
 MOST_FIELDS = 1000
-# A text, a key and a number that are wanted are no longer than these, however they are escaped.
-_LONGEST_TEXT, _LONGEST_KEY, _LONGEST_NUMBER = 4096, 256, 32
+# A value and a key that are wanted are no longer than these, however they are escaped.
+_LONGEST_VALUE, _LONGEST_KEY = 4096, 256
 
 # What the events are made of; None: a text, a number or nothing.
 _Fields = Mapping[str, Mapping[str, None] | None]
@@ -95,7 +95,6 @@ def _check_text(body: Body) -> Steps:
         for start in range(0, len(body), STEP):
             decoder.decode(body[start : start + STEP])
             yield
-        decoder.decode(b"", final=True)
     except UnicodeDecodeError:
         raise BadPayload("the body is not UTF-8") from None
 
@@ -158,12 +157,12 @@ class _Walk:
             return (yield from self._object(wanted, depth=depth + 1))
         start = self._at
         yield from self._pass_value(depth)
-        if byte in b"[{" or self._at - start > _LONGEST_TEXT:
+        if byte in b"[{" or self._at - start > _LONGEST_VALUE:
             return UNFIT
         token = self._body[start : self._at]
         if byte == _QUOTE or token == b"null":
             return json.loads(token)
-        return int(token) if token.removeprefix(b"-").isdigit() and len(token) <= _LONGEST_NUMBER else UNFIT
+        return int(token) if token.removeprefix(b"-").isdigit() else UNFIT
 
     # --- what is not ---
 
@@ -176,7 +175,7 @@ class _Walk:
 
     def _pass_nested(self, depth: int) -> Steps:
         """Pass a list or an object: in ever longer steps, until one leads over its end; then in ever shorter ones."""
-        shape, length, is_behind = b"", 1024, False
+        shape, length, is_behind = b"", min(1024, STEP), False
         while True:
             start = self._at
             passed = yield from self._pass_tokens(length)
