@@ -1,23 +1,19 @@
-"""Reads the versions of the master key from a folder, where the administrator keeps one.
-
-Each is a file named by its number, and all of its bytes are the key: a line's end at its end counts, since a key may be
-any bytes. No message has a byte of one in it.
-"""
+"""Reads the versions of the master key from the folder where the administrator keeps them. No message quotes a key."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from mooring.domain.webhooks.keys import MASTER_KEY_BYTES
+from mooring.domain.webhooks.keys import BadMasterKey, read_masters
 
-LARGEST_KEY = 4096
-_VERSION = re.compile(r"[1-9][0-9]{0,8}")
+LARGEST_FILE = 4096
+# More than anybody has; only the newest few count.
+MOST_FILES = 100
 
 
 class BadMasterKeys(Exception):
-    """The folder has no usable keys; the text says what to do."""
+    """The folder has no usable keys; the text goes on after the setting's name, and says what to do."""
 
 
 class MasterKeys:
@@ -29,23 +25,25 @@ class MasterKeys:
     def read(self) -> Mapping[int, bytes]:
         """Return the keys by version; raise BadMasterKeys where one cannot be used, since others would be derived."""
         try:
-            files = {path.name: path for path in self._folder.iterdir() if _VERSION.fullmatch(path.name)}
-            found = {int(name): _content(path) for name, path in files.items()}
+            return read_masters({path.name: _content(path) for path in _files(self._folder)})
+        except BadMasterKey as problem:
+            raise BadMasterKeys(f"names a folder that {problem}") from None
         except OSError as problem:
             raise BadMasterKeys(
                 f"names a folder whose keys cannot be read ({problem.strerror}); let this process read all of them"
             ) from None
-        if not found:
-            raise BadMasterKeys("names a folder without a key; put one into a file named 1")
-        for version, key in sorted(found.items()):
-            if not MASTER_KEY_BYTES <= len(key) <= LARGEST_KEY:
-                raise BadMasterKeys(
-                    f"names a folder with a key that cannot be used: version {version} must have from"
-                    f" {MASTER_KEY_BYTES} to {LARGEST_KEY} bytes"
-                )
-        return found
+
+
+def _files(folder: Path) -> list[Path]:
+    paths = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    if len(paths) > MOST_FILES:
+        raise BadMasterKey(f"has more than {MOST_FILES} files; leave only the keys that are needed")
+    return paths
 
 
 def _content(path: Path) -> bytes:
     with path.open("rb") as file:
-        return file.read(LARGEST_KEY + 1)
+        found = file.read(LARGEST_FILE + 1)
+    if len(found) > LARGEST_FILE:
+        raise BadMasterKey(f"has a file {path.name[:50]!r} of more than {LARGEST_FILE} bytes; take a shorter key")
+    return found

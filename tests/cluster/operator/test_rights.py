@@ -19,12 +19,12 @@ import yaml
 from lab import Lab
 from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
-from mooring.domain.names import GATEWAY_ACCOUNT, WEBHOOK_SECRET
+from mooring.domain.names import GATEWAY_ACCOUNT, WEBHOOK_KEY, WEBHOOK_SECRET
 from mooring.rbac import table
 from tests.cluster.accounts import Right, shipped
 from tests.cluster.conftest import ROOT, Kube, install_kinds
 from tests.cluster.harness import Hub, Object, People
-from tests.cluster.operator.apps import install, make_account, make_app, output, put_app, refer, slow
+from tests.cluster.operator.apps import data_of, install, make_account, make_app, output, put_app, refer, slow
 from tests.cluster.process import (
     SYSTEM,
     Mooring,
@@ -46,12 +46,6 @@ OWN, WATCHED, EVERYWHERE = (
 KIND, GLOBAL = "GitHubInstallation", "user-default-global-secrets"
 OPEN = {"github": {"repository": "acme/open"}}
 PUBLISHED = {"image": "nginx", "ports": [{"containerPort": 8080}], "serviceAccountName": "robot"}
-# Rights that are there before what uses them: the operator does not yet keep the gateway's keys and token.
-LATER: set[Right] = {
-    *((verb, "", "secrets", WEBHOOK_SECRET) for verb in ("get", "list", "watch", "patch")),
-    ("create", "", "secrets", ""),
-    ("create", "", "serviceaccounts/token", GATEWAY_ACCOUNT),
-}
 
 
 @dataclass(frozen=True)
@@ -198,9 +192,15 @@ def test_every_verb_is_used_and_none_is_missing(place: Place, tmp_path: Path) ->
     }
     rules = {"ingress": {"hostSuffixes": ["example.com"]}, "allowedHosts": [hub.web_url.removeprefix("https://")]}
     with policy(place.kube, {**rules, "bindings": [bound]}), operators(place, tmp_path) as start:
-        first = start("first", MOORING_WATCH_NAMESPACES=people.namespace)
+        (tmp_path / "volume").mkdir()
+        first = start(
+            "first",
+            MOORING_WATCH_NAMESPACES=people.namespace,
+            MOORING_GATEWAY_TOKEN_DIR=str(tmp_path / "volume"),
+        )
         wait_ready(first)
-        put_app(People(place.kube, SYSTEM), shared, "mooring-github-app")
+        put_app(People(place.kube, SYSTEM), shared, "mooring-github-app", webhookSecret="of-the-operators-own-app")
+        People(place.kube, SYSTEM).until("Secret", WEBHOOK_SECRET, tells_of_an_app, "the operator's App")
         live_with_tokens(people, hub)
         live_with_installations(people, hub, company.login)
         be_in_the_way(people, hub)
@@ -214,10 +214,15 @@ def test_every_verb_is_used_and_none_is_missing(place: Place, tmp_path: Path) ->
 
     asked = requests(place.lab)
     assert [one for one in asked if one.code == 403] == []
-    assert unused(asked, OWN, shipped("operator.yaml", "Role")) == LATER
+    assert unused(asked, OWN, shipped("operator.yaml", "Role")) == set()
     watched = shipped("namespaced.yaml", "Role")
     assert unused(asked, WATCHED, watched) == unchecked()
     assert unused(asked, EVERYWHERE, shipped("cluster-wide.yaml", "ClusterRole") - watched) == set()
+
+
+def tells_of_an_app(secret: Object | None) -> bool:
+    """Tell whether the gateway knows an App."""
+    return secret is not None and bool(json.loads(data_of(secret)[WEBHOOK_KEY])["apps"])
 
 
 def live_with_tokens(people: People, hub: Hub) -> None:

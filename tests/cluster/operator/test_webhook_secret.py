@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab import Lab
-from mooring.domain.webhooks.keys import AppHook, BadDocument, Document, app_path_id, from_master, parse
+from mooring.domain.webhooks.keys import AppHook, app_path_id
 from tests.cluster import leaks
 from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, Object, People
 from tests.cluster.operator.apps import install, make_app, put_app, put_secret
-from tests.cluster.operator.test_installation_confined import confined
-from tests.cluster.process import SYSTEM, Mooring, running_operator
-
-KIND = "GitHubInstallation"
-NAME, KEY = "mooring-webhook", "webhooks.json"
-OPERATORS_APP = "mooring-github-app"
-OWN = "the-webhook-secret-of-the-operators-own-app"
-BASE = "https://hooks.example.com"
-MADE = "webhook.keys_made"
+from tests.cluster.operator.webhooks import (
+    BASE,
+    KEY,
+    KIND,
+    MADE,
+    NAME,
+    OWN,
+    add,
+    app_of,
+    document,
+    drop,
+    empty,
+    forge,
+    freeze,
+    made,
+    relabel,
+    running_with_app,
+    until_told,
+    url_of,
+    version_of,
+)
+from tests.cluster.process import SYSTEM, Mooring
 
 
 @pytest.fixture(scope="module")
@@ -47,63 +57,6 @@ def mooring(lab: Lab, kube: Kube, hub: Hub, folder: Path, system: People) -> Ite
         yield running
 
 
-@contextmanager
-def running_with_app(lab: Lab, kube: Kube, hub: Hub, folder: Path, system: People, **more: str) -> Iterator[Mooring]:
-    """Run the operator from nothing, with an App of its own."""
-    kube.request("POST", "/api/v1/namespaces", {"metadata": {"name": SYSTEM}})
-    system.delete("Secret", NAME)
-    put_app(system, make_app(hub), OPERATORS_APP, webhookSecret=OWN)
-    try:
-        with running_operator(lab, kube, folder, MOORING_PUBLIC_BASE_URL=BASE, **more) as running:
-            yield running
-    finally:
-        system.delete("Secret", OPERATORS_APP)
-        system.delete("Secret", NAME)
-
-
-def document(secret: Object | None) -> Document | None:
-    """Return what the Secret tells; None where it tells nothing."""
-    text = ((secret or {}).get("data") or {}).get(KEY)
-    try:
-        return parse(base64.b64decode(text)) if text else None
-    except (BadDocument, ValueError):
-        return None
-
-
-def until_told(system: People, holds: Callable[[Document], bool], what: str) -> Document:
-    """Wait until the gateway is told something."""
-
-    def there(secret: Object | None) -> bool:
-        found = document(secret)
-        return found is not None and holds(found)
-
-    found = document(system.until("Secret", NAME, there, what))
-    assert found is not None
-    return found
-
-
-def app_of(found: Document, people: People, name: str = "app") -> AppHook | None:
-    """Return what is told of an App of a namespace."""
-    return next((app for app in found.apps if (app.namespace, app.secret) == (people.namespace, name)), None)
-
-
-def version_of(system: People) -> str:
-    """Return the version of the Secret."""
-    secret = system.get("Secret", NAME)
-    assert secret is not None
-    return str(secret["metadata"]["resourceVersion"])
-
-
-def made(mooring: Mooring) -> int:
-    """Count how often keys were made."""
-    return sum(line["action"] == MADE for line in mooring.audit)
-
-
-def url_of(obj: Object | None) -> str | None:
-    """Return what a GitHubInstallation says to enter at GitHub."""
-    return (((obj or {}).get("status") or {}).get("webhook") or {}).get("url")
-
-
 def test_the_operators_own_app_is_told(system: People, mooring: Mooring, hub: Hub) -> None:
     found = until_told(system, lambda it: any(app.namespace is None for app in it.apps), "the operator's own App")
     secret = system.get("Secret", NAME)
@@ -114,34 +67,6 @@ def test_the_operators_own_app_is_told(system: People, mooring: Mooring, hub: Hu
     assert secret["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "mooring"
     assert made(mooring) == 1
     assert next(line for line in mooring.audit if line["action"] == MADE)["object"]["name"] == NAME
-
-
-def drop(system: People) -> None:
-    system.delete("Secret", NAME)
-
-
-def empty(system: People) -> None:
-    system.patch("Secret", NAME, {"data": {KEY: None}})
-
-
-def forge(system: People) -> None:
-    """Tell of another App, as somebody would who wants to sign for it."""
-    content = json.loads(base64.b64decode((system.get("Secret", NAME) or {})["data"][KEY]))
-    content["apps"].append({"origin": "https://x", "secrets": ["forged"], "namespace": "a", "secret": "b"})
-    content["idKey"] = base64.b64encode(bytes(32)).decode()
-    system.patch("Secret", NAME, {"data": {KEY: base64.b64encode(json.dumps(content).encode()).decode()}})
-
-
-def add(system: People) -> None:
-    system.patch("Secret", NAME, {"data": {"more": "YQ=="}})
-
-
-def relabel(system: People) -> None:
-    system.patch("Secret", NAME, {"metadata": {"labels": {"app.kubernetes.io/managed-by": None}}})
-
-
-def freeze(system: People) -> None:
-    system.patch("Secret", NAME, {"immutable": True, "data": {KEY: "YQ=="}})
 
 
 @pytest.mark.parametrize("spoil", [drop, empty, forge, add, relabel, freeze])
@@ -236,105 +161,3 @@ def test_no_key_and_no_secret_is_told_to_anybody_else(
         folder, frozenset({"operator.kubeconfig"}), mooring.admin, mooring.process.pid, [people, system]
     )
     assert leaks.scan(outputs, secrets) == []
-
-
-# --- operators of their own ---
-
-
-def test_a_restart_writes_nothing_and_knows_the_apps(
-    lab: Lab, kube: Kube, hub: Hub, tmp_path: Path, system: People, namespace: str
-) -> None:
-    people, app = People(kube, namespace), make_app(hub)
-    install(hub, app)
-    put_app(people, app, webhookSecret="a-secret-that-outlives-a-restart")
-    people.apply(KIND, "it", {"account": "acme", "appSecretRef": {"name": "app"}})
-    with running_with_app(lab, kube, hub, tmp_path, system) as first:
-        until_told(system, lambda it: app_of(it, people) is not None, "the App")
-        before = people.until(KIND, "it", lambda it: url_of(it) is not None, "an address")
-        first.stop()
-        version = version_of(system)
-        with running_operator(lab, kube, tmp_path, MOORING_PUBLIC_BASE_URL=BASE) as second:
-            people.patch(KIND, "it", {"spec": {"permissions": {"contents": "read"}}})
-            after = people.settled("it", kind=KIND)
-            assert version_of(system) == version
-            assert url_of(after) == url_of(before)
-            assert made(second) == 1  # the record of both
-
-
-def test_a_foreign_secret_is_left_alone(lab: Lab, kube: Kube, hub: Hub, tmp_path: Path, system: People) -> None:
-    with running_with_app(lab, kube, hub, tmp_path, system) as first:
-        first.stop()
-        system.delete("Secret", NAME)
-        put_secret(system, NAME, {KEY: "somebody's"})
-        version = version_of(system)
-        with running_operator(lab, kube, tmp_path) as mooring:
-            mooring.until_logged("was not made by Mooring")
-            people_can_work(mooring)
-            assert version_of(system) == version
-            system.delete("Secret", NAME)
-            until_told(system, lambda it: bool(it.apps), "keys of Mooring's own")
-            assert mooring.log.count("was not made by Mooring") == 1
-
-
-def test_one_that_cannot_be_read_is_told_and_left(
-    lab: Lab, kube: Kube, hub: Hub, tmp_path: Path, system: People
-) -> None:
-    with running_with_app(lab, kube, hub, tmp_path, system) as first:
-        first.stop()
-        system.patch("Secret", NAME, {"data": {KEY: "YQ=="}})
-        version = version_of(system)
-        with running_operator(lab, kube, tmp_path) as mooring:
-            mooring.until_logged("cannot be used, and no webhooks are taken")
-            people_can_work(mooring)
-            assert version_of(system) == version
-
-
-def people_can_work(mooring: Mooring) -> None:
-    """Expect the operator to be in service."""
-    mooring.until_logged("reconciling begins")
-    assert mooring.ask("/readyz").status_code == 200
-
-
-def test_keys_are_derived_and_the_addresses_stay(
-    lab: Lab, kube: Kube, hub: Hub, tmp_path: Path, system: People
-) -> None:
-    keys = tmp_path / "keys"
-    keys.mkdir()
-    masters = {version: bytes([version]) * 32 for version in (1, 2)}
-    (keys / "1").write_bytes(masters[1])
-    home = tmp_path / "home"
-    home.mkdir()
-    with running_with_app(lab, kube, hub, home, system, MOORING_MASTER_KEY_DIR=str(keys)) as mooring:
-        first = until_told(system, lambda it: bool(it.apps), "keys").keys
-        assert first == from_master({1: masters[1]})
-        (keys / "new").write_bytes(masters[2])
-        (keys / "new").rename(keys / "2")
-        second = until_told(system, lambda it: 2 in it.keys.hook_keys, "a second version").keys
-        assert second == from_master(masters)
-        assert second.id_key == first.id_key
-        mooring.stop()
-        assert made(mooring) == 2
-        # The first version goes: the ids of addresses would come from the second one now.
-        (keys / "1").unlink()
-        with running_operator(lab, kube, home, MOORING_MASTER_KEY_DIR=str(keys)):
-            third = until_told(system, lambda it: 1 not in it.keys.hook_keys, "the second version alone").keys
-            assert third.id_key == first.id_key
-
-
-def test_it_is_kept_without_a_right_outside_its_namespaces(
-    lab: Lab, kube: Kube, tmp_path: Path, system: People, namespace: str
-) -> None:
-    system.delete("Secret", NAME)
-    with confined(lab, kube, tmp_path, People(kube, namespace)) as mooring:
-        before = until_told(system, lambda it: bool(it.keys.hook_keys), "keys")
-        for spoil in (drop, forge, add):
-            spoil(system)
-            system.until("Secret", NAME, lambda it: whole(it) == before, "what it was")
-        assert "lacks the right" not in mooring.log
-    system.delete("Secret", NAME)
-
-
-def whole(secret: Object | None) -> Document | None:
-    """Return what the Secret tells, where nothing else is in it."""
-    data: dict[str, Any] = (secret or {}).get("data") or {}
-    return document(secret) if set(data) == {KEY} else None

@@ -18,18 +18,19 @@ def signing(keys: Keys | None) -> bytes:
 async def test_a_new_master_key_signs_when_every_gateway_knows_it() -> None:
     case = Case(1)
     async with case.running():
-        old = signing(case.platform.webhook_keys)
+        old = signing(case.keys())
         case.folder.keys = {version: MASTERS[version] for version in (1, 2)}
         await case.time.run(module.POLL + 5)
         both = from_master({version: MASTERS[version] for version in (1, 2)})
         assert case.shelf.document.keys == both
-        assert case.platform.webhook_keys is not None
-        assert set(case.platform.webhook_keys.proof_keys) == set(both.proof_keys)
-        assert signing(case.platform.webhook_keys) == old
+        used = case.keys()
+        assert used is not None
+        assert set(used.proof_keys) == set(both.proof_keys)
+        assert signing(case.keys()) == old
         await case.time.run(module.KNOWN_EVERYWHERE - 20)
-        assert signing(case.platform.webhook_keys) == old
+        assert signing(case.keys()) == old
         await case.time.run(40)
-        assert case.platform.webhook_keys == both
+        assert case.keys() == both
     assert len(case.shelf.writes) == 2
     assert case.audited == ["webhook.keys_made"] * 2
 
@@ -39,9 +40,9 @@ async def test_the_same_holds_where_it_came_while_nobody_led() -> None:
     case.shelf.secret = with_document(Document(from_master({1: MASTERS[1]})))
     async with case.running():
         assert case.shelf.document.keys == from_master({1: MASTERS[1], 2: MASTERS[2]})
-        assert signing(case.platform.webhook_keys) == signing(from_master({1: MASTERS[1]}))
+        assert signing(case.keys()) == signing(from_master({1: MASTERS[1]}))
         await case.time.run(module.KNOWN_EVERYWHERE + module.POLL)
-        assert case.platform.webhook_keys == case.shelf.document.keys
+        assert case.keys() == case.shelf.document.keys
 
 
 async def test_the_ids_of_addresses_never_change() -> None:

@@ -33,14 +33,14 @@ async def test_keys_are_made_once_and_kept() -> None:
     async with case.running():
         await case.time.run(3600)
     assert len(case.shelf.writes) == 1
-    assert case.platform.webhook_keys == case.shelf.document.keys
+    assert case.keys() == case.shelf.document.keys
     assert case.audited == ["webhook.keys_made"]
 
     again = Case()
     again.shelf.secret = case.shelf.secret
     async with again.running():
         await again.time.run(3600)
-    assert again.platform.webhook_keys == case.platform.webhook_keys
+    assert again.keys() == case.keys()
     assert (again.shelf.writes, again.audited, len(again.shelf.reads)) == ([], [], 1)
 
 
@@ -49,7 +49,7 @@ async def test_of_two_that_make_keys_at_once_the_first_ones_count(caplog: pytest
     case.shelf.faster = with_document(Document(OTHERS))
     async with case.running():
         pass
-    assert case.platform.webhook_keys == OTHERS
+    assert case.keys() == OTHERS
     assert (case.shelf.writes, case.audited, caplog.records) == ([], [], [])
 
 
@@ -136,7 +136,7 @@ async def test_what_others_write_is_put_right_and_never_believed() -> None:
         case.see("DELETED", version)
         await case.time.run(3)
         assert case.shelf.document == right
-    assert case.platform.webhook_keys == right.keys
+    assert case.keys() == right.keys
     assert case.audited == ["webhook.keys_made"]
 
 
@@ -150,11 +150,11 @@ async def test_what_is_not_ours_is_told_once_and_left(found: str, caplog: pytest
         for version in range(5):
             case.see(version=str(version))
             await case.time.run(60)
-        assert case.platform.webhook_keys is None
+        assert case.keys() is None
         case.shelf.secret = None
         case.see("DELETED")
         await case.time.run(3)
-    assert case.platform.webhook_keys is not None
+    assert case.keys() is not None
     assert case.asked == 1
     assert len(case.shelf.writes) == 1
     errors = [record.message for record in caplog.records if record.levelno == logging.ERROR]
@@ -166,11 +166,11 @@ async def test_what_is_not_ours_is_told_once_and_left(found: str, caplog: pytest
 async def test_keys_outlive_a_foreign_secret_in_their_place() -> None:
     case = Case()
     async with case.running():
-        before = case.platform.webhook_keys
+        before = case.keys()
         case.shelf.secret = stored({}, "uid-theirs", "7", ours=False)
         case.see()
         await case.time.run(3)
-        assert case.platform.webhook_keys == before
+        assert case.keys() == before
         case.shelf.secret = None
         case.see("DELETED")
         await case.time.run(3)
@@ -184,13 +184,13 @@ async def test_the_work_begins_without_the_keys_after_a_while(caplog: pytest.Log
     started = case.time.now()
     async with case.running():
         assert case.time.now() - started == timedelta(seconds=module.BEGIN)
-        assert case.platform.webhook_keys is None
+        assert case.keys() is None
         await case.time.run(3600)
         # Ever more slowly, but at least once a minute.
         assert 50 <= len(case.shelf.reads) <= 150
         case.shelf.trouble = None
         await case.time.run(60)
-    assert case.platform.webhook_keys is not None
+    assert case.keys() is not None
     assert case.asked == 1
     assert sum("could not be reached" in record.message for record in caplog.records) == 1
 
@@ -206,7 +206,7 @@ async def test_keys_that_are_there_count_though_the_secret_cannot_be_written() -
 
     case.shelf.apply = refuse
     async with case.running():
-        assert case.platform.webhook_keys == old
+        assert case.keys() == old
         case.shelf.apply = original
         await case.time.run(120)
         assert case.shelf.document.keys == from_master({1: MASTERS[1], 2: MASTERS[2]})
@@ -218,7 +218,7 @@ async def test_a_defect_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:
     async with case.running():
         case.shelf.trouble = None
         await case.time.run(60)
-    assert case.platform.webhook_keys is not None
+    assert case.keys() is not None
     assert any(record.exc_info for record in caplog.records)
 
 

@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from mooring.domain.errors import Transient
 from mooring.domain.reasons import Reason
-from mooring.domain.webhooks.keys import AppHook, Document, dump, from_chance, parse
+from mooring.domain.webhooks.keys import AppHook, Document, Keys, dump, from_chance, parse
 from mooring.ports import AlreadyExists, Object
 from mooring.services.master_keys import BadMasterKeys
 from mooring.services.secrets import Secrets
@@ -113,12 +113,12 @@ class Case:
 
     def __init__(self, *versions: int) -> None:
         self.time = Timeline()
-        self.shelf: Any = Shelf(self.time)
+        self.shelf = cast("Any", Shelf(self.time))
         self.audited: list[str] = []
         self.asked = 0
         audit = SimpleNamespace(record=lambda action, **_: self.audited.append(action))
         self.platform = platform(cluster=self.shelf, clock=self.time, secrets=Secrets(self.shelf), audit=audit)
-        self.folder: Any = Folder(*versions)
+        self.folder = cast("Any", Folder(*versions))
         self.webhooks = WebhookSecret(
             self.platform,
             self._ask_all,
@@ -126,6 +126,10 @@ class Case:
             masters=self.folder.keys if versions else None,
             waiting=self.time.wait,
         )
+
+    def keys(self) -> Keys | None:
+        """Return the keys that everything else uses."""
+        return self.platform.webhook_keys
 
     def _ask_all(self) -> None:
         self.asked += 1
