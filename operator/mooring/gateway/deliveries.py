@@ -159,8 +159,7 @@ class Deliveries:
 
     async def _body(self, visit: _Visit, digests: Sequence[hmac.HMAC]) -> bytearray:
         """Read the body, and digest it piece by piece as it comes."""
-        body = bytearray()
-        visit.connection.expect_body(visit.request.content_length)
+        body = visit.connection.expect_body(visit.request.content_length)
         try:
             await self._read(visit, body, digests)
         except BaseException:
