@@ -181,7 +181,9 @@ class Deliveries:
                 for digest in digests:
                     digest.update(piece)
         except (ConnectionError, RuntimeError):
-            # Reading from a connection that was lost is a RuntimeError there.
+            # Reading from a connection that was lost is a RuntimeError there. The stream keeps the exception, and that
+            # the frames it came through, the stream's own among them: a new one has none, and all of it is freed now.
+            visit.request.content.set_exception(ConnectionResetError())
             raise _Gone from None
         except web.RequestPayloadError:
             visit.connection.is_broken = True

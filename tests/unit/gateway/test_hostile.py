@@ -137,6 +137,10 @@ async def test_nothing_is_inflated() -> None:
         refused = await edge.post(bomb, content_encoding="gzip")
         assert refused is not None
         assert (refused.status, refused.outcome) == (415, "media")
+        # Nor while it is thrown away: inflated, this one would be more than is read at once, and close the connection.
+        small = await edge.post(gzip.compress(bytes(MIB)), content_encoding="gzip")
+        assert small is not None
+        assert (small.status, "Connection" in small.headers) == (415, False)
         # Nor by another name: the bytes are what was signed, and no JSON.
         plain = await edge.post(bomb, content_encoding="identity")
         assert plain is not None
