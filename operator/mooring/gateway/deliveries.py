@@ -159,8 +159,7 @@ class Deliveries:
 
     async def _body(self, visit: _Visit, digests: Sequence[hmac.HMAC]) -> bytearray:
         """Read the body, and digest it piece by piece as it comes."""
-        body = bytearray()
-        visit.connection.expect_body(visit.request.content_length)
+        body = visit.connection.expect_body(visit.request.content_length)
         try:
             await self._read(visit, body, digests)
         except BaseException:
@@ -182,7 +181,9 @@ class Deliveries:
                 for digest in digests:
                     digest.update(piece)
         except (ConnectionError, RuntimeError):
-            # Reading from a connection that was lost is a RuntimeError there.
+            # Reading from a connection that was lost is a RuntimeError there. The stream keeps the exception, and that
+            # the frames it came through, the stream's own among them: a new one has none, and all of it is freed now.
+            visit.request.content.set_exception(ConnectionResetError())
             raise _Gone from None
         except web.RequestPayloadError:
             visit.connection.is_broken = True

@@ -150,6 +150,22 @@ def test_what_is_released_twice_is_given_back_once() -> None:
     assert lanes.held == 7
 
 
+def test_who_is_evicted_gives_back_what_was_read_and_who_is_complete_keeps_it() -> None:
+    lanes = Lanes(LANES)
+    evicted, complete = Sender(lanes, 0), Sender(lanes, 1)
+    for sender in (evicted, complete):
+        sender.holding.grow(10)
+        sender.holding.content.extend(b"x" * 10)
+    complete.holding.complete()
+    Sender(lanes, 2).holding.grow(11)
+    # Its sender went away while it is worked on.
+    complete.holding.abandon()
+    assert (evicted.is_cut, bytes(evicted.holding.content), len(complete.holding.content)) == (False, b"x" * 10, 10)
+    Sender(lanes, 3).holding.grow(10)
+    Sender(lanes, 4).holding.grow(1)
+    assert (evicted.is_cut, bytes(evicted.holding.content), len(complete.holding.content)) == (True, b"", 10)
+
+
 async def test_of_a_payload_what_is_used_is_kept() -> None:
     payload = push(padding="x" * 100)
     used = {name: payload[name] for name in ("ref", "before", "after", "installation", "sender")}
