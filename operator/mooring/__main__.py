@@ -205,6 +205,7 @@ async def _serve_gateway(settings: "Settings") -> int:
 
     gateway = Gateway(settings, os.environ, version=_version())
     try:
+        await gateway.check_access()
         async with (
             AdminServer(
                 settings.gateway_admin_listen,

@@ -12,10 +12,11 @@ import signal
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from mooring.cluster.client import KubernetesCluster
-from mooring.cluster.connection import TOKEN_FILE, Connection
+from mooring.cluster.connection import CA_FILE, TOKEN_FILE, Connection, Reload
 from mooring.cluster.kinds import RESOURCES
 from mooring.cluster.limits import WatchTimings
 from mooring.cluster.watch import Scope, Seen, Watch
@@ -112,16 +113,32 @@ class Gateway:
         finally:
             await connection.close()
 
+    async def check_access(self) -> None:
+        """Raise ConfigurationError where the access to the cluster is bad, and nobody is about to mend that."""
+        if self._awaited is None:
+            await Reload(self._environ)()
+
+    @property
+    def _awaited(self) -> Path | None:
+        """Return the folder into which the operator writes a credential, if it does."""
+        return None if self._environ.get("KUBECONFIG") else self._settings.gateway_token_dir
+
     async def _has_credential(self, ending: asyncio.Event) -> bool:
         """Wait for the credential that the operator writes, where it does; tell whether there is one."""
-        folder = self._settings.gateway_token_dir
-        if folder is None or self._environ.get("KUBECONFIG"):
+        if (folder := self._awaited) is None:
             return True
-        file = folder / TOKEN_FILE
-        while not file.is_file() and not ending.is_set():
-            log.debug("%s is not there yet: the operator writes it", file)
-            await _until(ending.wait(), LOOK_SECONDS)
-        return not ending.is_set()
+        missing = ""
+        while not ending.is_set():
+            missing, told = (
+                next((name for name in (TOKEN_FILE, CA_FILE) if not _has_content(folder / name)), ""),
+                missing,
+            )
+            if not missing:
+                return True
+            if missing != told:
+                log.info("%s is not there yet: the operator writes it", folder / missing)
+            await _within(ending.wait(), LOOK_SECONDS)
+        return False
 
     async def _work(self, parts: _Parts, stop_serving: Stop, ending: asyncio.Event) -> None:
         self._parts = parts
@@ -186,7 +203,14 @@ async def _say_when_filled(watched: Watched) -> None:
     log.info("the caches are filled")
 
 
-async def _until(done: Coroutine[Any, Any, Any], seconds: float) -> None:
+def _has_content(file: Path) -> bool:
+    try:
+        return file.stat().st_size > 0
+    except OSError:
+        return False
+
+
+async def _within(done: Coroutine[Any, Any, Any], seconds: float) -> None:
     """Wait for something, but not for longer."""
     try:
         await asyncio.wait_for(done, seconds)

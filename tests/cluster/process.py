@@ -240,13 +240,15 @@ def gateway_kubeconfig(lab: Lab, folder: Path) -> Path:
     return service_account_kubeconfig(lab.env, SYSTEM, "mooring-gateway", folder / "gateway.kubeconfig")
 
 
-def start_gateway(lab: Lab, kubeconfig: Path, webhook_dir: Path, folder: Path, name: str, **more: str) -> Gateway:
+def start_gateway(
+    lab: Lab, kubeconfig: Path | None, webhook_dir: Path, folder: Path, name: str, **more: str
+) -> Gateway:
     """Start a gateway of this name, which is not ready yet; nothing of ours is in its environment but what it needs."""
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
         "PYTHONPATH": str(ROOT / "operator"),
-        "KUBECONFIG": str(kubeconfig),
+        **({"KUBECONFIG": str(kubeconfig)} if kubeconfig is not None else {}),
         "MOORING_NAMESPACE": SYSTEM,
         "MOORING_WEBHOOK_DIR": str(webhook_dir),
         "MOORING_GITHUB_API_URL": lab.env["MOORING_GITHUB_API_URL"],

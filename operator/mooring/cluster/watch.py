@@ -109,6 +109,7 @@ class Watch:
         # Called when a watch that could not be opened is open again, and its news, if it was listed anew, are told.
         self._back = back
         self._was_away = False
+        self._is_open = False
         # Set when the first list is in: what a reader of the caches waits for.
         self.synced = asyncio.Event()
         self._connection = connection
@@ -123,8 +124,8 @@ class Watch:
 
     @property
     def is_current(self) -> bool:
-        """Tell whether what was told is what is, as far as this watch knows: it listed, and has not broken since."""
-        return self.synced.is_set() and not self._was_away
+        """Tell whether news arrive, as far as this watch knows: its stream was opened, and has not broken since."""
+        return self._is_open
 
     async def run(self) -> None:
         """List, then follow; start again after every break, never in a hurry. Ends only when cancelled."""
@@ -156,7 +157,7 @@ class Watch:
     async def _pause(self, broken: Broken, *, lived: float) -> None:
         if lived >= self._timings.settled_seconds and self.synced.is_set():
             self._backoff.reset()
-        self._was_away = True
+        self._was_away, self._is_open = True, False
         wait = max(self._backoff.next(), broken.seconds)
         log.warning("the watch on %s broke (%s); again in %.1f s", self.scope, broken, wait)
         await asyncio.sleep(wait)
@@ -229,7 +230,7 @@ class Watch:
                 self._raise("watch", Answer(response.status, response.headers, body))
             if self._was_away and self._back is not None:
                 self._back()
-            self._was_away = False
+            self._was_away, self._is_open = False, True
             async for line in _lines(response, self._timings.event_bytes):
                 self._take(_object(line))
 

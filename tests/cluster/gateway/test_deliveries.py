@@ -6,11 +6,14 @@ import itertools
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from lab import Lab
+from lab.kubernetes.kubeconfig import Access
 from mooring.domain.webhooks.keys import AppHook
 from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.gateway.conftest import SECRET
@@ -265,8 +268,18 @@ def test_signed_lies_change_nothing_of_others(
         kube.request("DELETE", f"/api/v1/namespaces/{name}")
 
 
+def as_in_a_pod(kube: Kube, credential: Path) -> dict[str, str]:
+    """Return what a container knows of the API server, whose credential comes from the operator."""
+    where = urlsplit(kube.server)
+    return {
+        "KUBERNETES_SERVICE_HOST": where.hostname or "",
+        "KUBERNETES_SERVICE_PORT": str(where.port),
+        "MOORING_GATEWAY_TOKEN_DIR": str(credential),
+    }
+
+
 def test_before_it_knows_everything_it_ignores_nothing(
-    lab: Lab, kube: Kube, kubeconfig: Any, site: Site, people: People, tmp_path: Any
+    lab: Lab, kube: Kube, kubeconfig: Path, site: Site, people: People, tmp_path: Path
 ) -> None:
     repository = repository_id()
     make_project(people, site, "shop", repository, make_installation(people, "acme", repository))
@@ -277,10 +290,17 @@ def test_before_it_knows_everything_it_ignores_nothing(
     unreachable.write_text(kubeconfig.read_text().replace(kube.server, "https://127.0.0.1:9"))
     blind = start_gateway(lab, unreachable, site.folder, tmp_path, "blind")
     # The other way around.
-    early = start_gateway(lab, kubeconfig, mounted.folder, tmp_path, "early")
+    credential = tmp_path / "credential"
+    credential.mkdir()
+    early = start_gateway(lab, None, mounted.folder, tmp_path, "early", **as_in_a_pod(kube, credential))
     try:
         for gateway in (blind, early):
             wait_serving(gateway, ready=False)
+        assert "no credential" in early.ask("/readyz").text
+        assert post(early.url, push(repository, 1), SECRET) == (503, "unavailable")
+        access = Access.load(kubeconfig)
+        (credential / "ca.crt").write_text(access.ca)
+        (credential / "token").write_text(access.token)
         early.until_logged("the caches are filled")
         for gateway in (blind, early):
             for payload in (push(repository, 1), push(repository, 1, ref="refs/tags/x"), push(1, 1)):
@@ -298,7 +318,7 @@ def test_before_it_knows_everything_it_ignores_nothing(
                 gateway.kill()
 
 
-def test_it_ends_in_order(lab: Lab, kubeconfig: Any, site: Site, people: People, tmp_path: Any) -> None:
+def test_it_ends_in_order(lab: Lab, kubeconfig: Path, site: Site, people: People, tmp_path: Path) -> None:
     """What is under way is answered, and stored as it is told; then nobody listens any more."""
     repository = repository_id()
     make_project(people, site, "shop", repository, make_installation(people, "acme", repository))
