@@ -249,7 +249,7 @@ def course(
     head: str = yield ReadHead()
     if cause is _Cause.PUSH and push is not None and wait is not None:
         later = after_lag(wait, now)
-        if later is not None and (yield from _lags(state, push, head)):
+        if later is not None and (yield from _lags(push, head)):
             return Step(later, _next(later, wish, look_again))
     elif push is not None and push.sha != head:
         # What is asked for otherwise is no reason to believe that GitHub shows this push already.
@@ -268,18 +268,26 @@ def _next(wait: Wait | None, wish: Wish, look_again: datetime | None) -> datetim
     return min((at for at in times if at is not None), default=None)
 
 
-def _lags(state: State, push: Push, head: str) -> Generator[Compare, Comparison | None, bool]:
-    """Tell whether GitHub shows the branch as it was before the push."""
-    if head == push.sha or _SHA.fullmatch(push.sha) is None or not push.sha.strip("0"):
+def _lags(push: Push, head: str) -> Generator[Compare, Comparison | None, bool]:
+    """Tell whether GitHub may still show the branch as it was before the push."""
+    if head == push.sha or not _is_commit(push.sha):
         return False
     if head == push.before:
         return True
     found = yield Compare(head, push.sha)
-    if found is None or found.relation == AHEAD:
+    # Beside each other, the branch was moved by force, and either may be the newer one. If it is the head, its own push
+    # is on its way and says so.
+    if found is None or found.relation in {AHEAD, _DIVERGED}:
         return True
-    # Beside each other: the branch was moved by force, and either may be the newer one. Where nothing new is shown,
-    # there is no hurry.
-    return found.relation == _DIVERGED and head == state.decided
+    if not _is_commit(push.before):
+        return False
+    # The head has moved on; or the push took the branch back, from somewhere that GitHub does not show either.
+    earlier = yield Compare(head, push.before)
+    return earlier is not None and earlier.relation in {AHEAD, _DIVERGED}
+
+
+def _is_commit(sha: str) -> bool:
+    return _SHA.fullmatch(sha) is not None and bool(sha.strip("0"))
 
 
 def _noted(state: State, wish: Wish, head: str, push: Push | None) -> State:

@@ -144,6 +144,11 @@ def belief(
     return Belief.RUNNING
 
 
+def as_remembered(found: RevisionStatus, history: Sequence[RevisionStatus]) -> RevisionStatus:
+    """Return what runs as the history tells of it, where it does: a Deployment does not carry since when."""
+    return next((it for it in history if it.model_copy(update={"deployed_at": found.deployed_at}) == found), found)
+
+
 def with_an_image_of_ours(stored: RevisionStatus, found: RevisionStatus | None, present: str) -> RevisionStatus:
     """Return a revision whose checkout runs the image of what runs, or today's: no status names an image."""
     known = {present, found.checkout_image if found is not None else None}

@@ -47,6 +47,8 @@ class Beliefs:
         """
         seen.history = [RevisionStatus.model_validate(entry) for entry in seen.status.get("history") or ()]
         found = revisions.recover(deployment) if deployment is not None else None
+        if found is not None:
+            found = revisions.as_remembered(found, seen.history)
         if not seen.status.get("revision"):
             seen.stored = found
             self._as_it_runs(seen, deployment, found)
@@ -62,10 +64,10 @@ class Beliefs:
         agrees = found is not None and found.sha == stored.sha
         if agrees:
             self._own[key] = mine
-        edited = not (agrees and ours == stored) and not own and is_edited(stored)
+        edited = not (ours == stored and (agrees or own)) and is_edited(stored)
         belief = revisions.belief(stored, seen.history, found, own=own, edited=edited)
         if belief is Belief.STORED:
-            seen.stored = stored if own or edited else ours
+            seen.stored = stored if edited else ours
         elif seen.source is None:
             # Nobody can be asked: nothing is rolled for it.
             seen.stored = None
