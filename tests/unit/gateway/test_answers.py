@@ -204,7 +204,6 @@ async def test_a_header_that_decides_may_be_there_once(name: str) -> None:
         b'{"a":' + b"[" * 65 + b"]" * 65 + b"}",
         b'{"a":1e999}' * 2,
         b'{"a":NaN}',
-        b'{"a":' + b"9" * 5000 + b"}",
         b"ref=refs/heads/main",
     ],
 )
@@ -261,8 +260,8 @@ async def test_every_field_that_is_used_is_refused_with_every_wrong_type() -> No
             assert answer is not None
             answered[path, value] = answer.status
 
-    # A time may be any number of seconds.
-    fine = FINE_PUSH | {("repository.pushed_at", "0"), ("repository.pushed_at", "-1")}
+    # A time may be any number of seconds since 1970.
+    fine = FINE_PUSH | {("repository.pushed_at", "0")}
     assert {mutation for mutation, status in answered.items() if status == 202} == fine
     assert {status for mutation, status in answered.items() if mutation not in fine} == {400}
 

@@ -1,6 +1,7 @@
 """Reads a delivery's JSON whole, for bodies that are small enough: forty times as fast as to walk through it.
 
-What comes out is what `scanning` would return, and what it refuses is refused here, too.
+What comes out makes the events that `scanning` would, and what is refused there is refused here, too; here no object
+may have a key twice, not even one that nobody reads.
 """
 
 from __future__ import annotations
@@ -14,8 +15,9 @@ from mooring.domain.webhooks import scanning
 from mooring.domain.webhooks.events import BadPayload
 
 _QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# No id has as many; Python itself refuses to read numbers without end.
+_MOST_DIGITS = 32
 _BRACKETS = re.compile(rb"[\[\]{}]")
-_MOST_DIGITS = 4000
 
 
 def parse(body: bytes) -> Mapping[str, Any]:
@@ -57,5 +59,4 @@ def _no_number(_: str) -> NoReturn:
 
 
 def _integer(text: str) -> int | bool:
-    # Python itself refuses to read numbers without end; no id has so many digits.
     return int(text) if len(text) <= _MOST_DIGITS else scanning.UNFIT
