@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shlex
+import shutil
 import subprocess
 import time
 import urllib.error
@@ -76,6 +77,7 @@ class Pushes:
         stage = self.stage
         stage.chapter("A push becomes one redeploy")
         work = stage.folder / "work"
+        shutil.rmtree(work, ignore_errors=True)  # an earlier demo's
         address = f"{stage.lab.env['LAB_GITHUB_GIT_URL']}/{self.repository}.git"
         self._git(None, "clone", "--quiet", address, str(work))
         (work / "app.py").write_text("print('serving, and better')\n")
