@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from aiohttp import StreamReader, web
@@ -74,7 +75,17 @@ class Gate:
 class Connection(web.RequestHandler, asyncio.BufferedProtocol):
     """One connection: aiohttp's protocol, watched. It reads into a buffer of ours, which bounds each read."""
 
-    __slots__ = ("_answered", "_body", "_content", "_gate", "_head_since", "_idle_since", "_unclaimed")
+    __slots__ = (
+        "_answered",
+        "_body",
+        "_content",
+        "_gate",
+        "_head_since",
+        "_idle_since",
+        "_is_held",
+        "_unclaimed",
+        "is_broken",
+    )
 
     def __init__(self, manager: web.Server, gate: Gate, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
         super().__init__(manager, loop=loop, **options)
@@ -84,11 +95,14 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self._idle_since = 0.0
         # Bytes that belong to no request that is under way.
         self._unclaimed = 0
+        self._is_held = False
         # Of the request that is under way, or was last: its body and what that holds.
         self._content: StreamReader | None = None
         self._body: Holding | None = None
         # How many requests have been answered.
         self._answered = 0
+        # Whether what came as a body is none: the connection is good for nothing but an answer.
+        self.is_broken = False
 
     # --- what asyncio calls ---
 
@@ -114,6 +128,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Count what comes, and have it parsed. aiohttp calls it too, with nothing, to parse what it held back."""
+        seen = self._request_count
         if self._is_body_under_way():
             assert self._body is not None  # noqa: S101 - just looked
             self._body.grow(len(data))
@@ -125,7 +140,13 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
             return
         super().data_received(data)
         if self._is_body_under_way():
+            if self._request_count > seen:
+                self._break_off()
             self._check_padding()
+        elif self._body is None and self._request_count > self._answered:
+            # Until its handler begins, nothing counts what it holds: then it must not grow.
+            self.transport.pause_reading()
+            self._is_held = True
         elif self._unclaimed > self._gate.limits.header_bytes:
             self._check_unclaimed()
 
@@ -135,12 +156,15 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         """Note that a request's headers are there."""
         self._content = request.content
 
-    def expect_body(self, announced: int | None) -> None:
-        """Begin to hold a body, with what came along with its headers."""
+    def expect_body(self, announced: int | None) -> bytearray:
+        """Begin to hold a body, with what came along with its headers; return where it belongs."""
         now = self._gate.clock()
         self._body = self._gate.lanes.enter(now, announced=announced, evicted=lambda: self.cut(Cut.EVICTED))
         count, self._unclaimed = self._unclaimed, 0
+        content = self._body.content
         self._body.grow(count)
+        self._let_go()
+        return content
 
     def body_is_complete(self) -> None:
         """Note that the body was read to its end."""
@@ -162,6 +186,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self._head_since = None
         self._idle_since = self._gate.clock()
         self._gate.waits(self)
+        self._let_go()
 
     # --- limits ---
 
@@ -184,6 +209,7 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
         self._gate.metrics.cut(why)
         self._drop()
         self.transport.abort()
+        self._empty()
 
     def _check_pace(self, now: float) -> None:
         limits = self._gate.limits
@@ -210,8 +236,29 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
             # Else a request was parsed already, and what was counted is its body; its handler is about to begin.
             self.cut(Cut.HEADERS)
 
+    def _let_go(self) -> None:
+        """Read on, unless aiohttp itself has a reason not to."""
+        held, self._is_held = self._is_held, False
+        if held and self.transport is not None and not (self._reading_paused or self._buffer_paused):
+            self.transport.resume_reading()
+
+    def _break_off(self) -> None:
+        """End a body that the parser gave up: it says so with a further message, and not to who reads the body."""
+        self.is_broken = True
+        if self._content is not None:
+            self._content.feed_eof()
+
+    def _empty(self) -> None:
+        """Throw away what nobody has read: a lost connection is kept by its exception until garbage is collected."""
+        content = self._content
+        if content is not None and content.exception() is None and content.total_bytes and not content.at_eof():
+            with suppress(RuntimeError):
+                # Its reader waits, therefore there is nothing.
+                content.read_nowait()
+
     def _drop(self) -> None:
-        self.release_body()
+        if self._body is not None:
+            self._body.abandon()
         self._gate.leave(self)
 
     def _is_between(self) -> bool:

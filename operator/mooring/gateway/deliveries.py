@@ -94,7 +94,7 @@ class Deliveries:
             connection.end()
         self._tell(visit, answer)
         # The rest of a body that nobody read would be taken for the next request.
-        return as_response(answer, close=not request.content.is_eof())
+        return as_response(answer, close=connection.is_broken or not request.content.is_eof())
 
     async def _answer(self, visit: _Visit) -> Answer:
         path_id = headers.path_id(visit.request)
@@ -135,8 +135,10 @@ class Deliveries:
         # All are compared, so that the time says nothing of which one it was.
         matches = [hmac.compare_digest(digest.digest(), envelope.signature) for digest in digests]
         if not any(matches):
-            unsigned = Refused(401, Outcome.UNSIGNED, "the signature is not one by this webhook's secret")
-            raise self._quotas.failed(sender, unsigned)
+            body.clear()
+            raise self._quotas.failed(
+                sender, Refused(401, Outcome.UNSIGNED, "the signature is not one by this webhook's secret")
+            )
         self._quotas.vouch(sender)
         return body
 
@@ -157,8 +159,18 @@ class Deliveries:
 
     async def _body(self, visit: _Visit, digests: Sequence[hmac.HMAC]) -> bytearray:
         """Read the body, and digest it piece by piece as it comes."""
-        body = bytearray()
-        visit.connection.expect_body(visit.request.content_length)
+        body = visit.connection.expect_body(visit.request.content_length)
+        try:
+            await self._read(visit, body, digests)
+        except BaseException:
+            # An exception keeps the frames that it came through, and a lost connection keeps its exception: what was
+            # read would stay until the collector of garbage comes by, and count for nothing.
+            body.clear()
+            raise
+        visit.connection.body_is_complete()
+        return body
+
+    async def _read(self, visit: _Visit, body: bytearray, digests: Sequence[hmac.HMAC]) -> None:
         try:
             if "Expect" in visit.request.headers:
                 await self._invite(visit.request)
@@ -169,12 +181,14 @@ class Deliveries:
                 for digest in digests:
                     digest.update(piece)
         except (ConnectionError, RuntimeError):
-            # Reading from a connection that was lost is a RuntimeError there.
+            # Reading from a connection that was lost is a RuntimeError there. The stream keeps the exception, and that
+            # the frames it came through, the stream's own among them: a new one has none, and all of it is freed now.
+            visit.request.content.set_exception(ConnectionResetError())
             raise _Gone from None
-        except (web.RequestPayloadError, web.HTTPException):
-            raise Refused(400, Outcome.MALFORMED, "the body is not what its headers say") from None
-        visit.connection.body_is_complete()
-        return body
+        except web.RequestPayloadError:
+            visit.connection.is_broken = True
+        if visit.connection.is_broken:
+            raise Refused(400, Outcome.MALFORMED, "the body is not what its headers say")
 
     @staticmethod
     async def _invite(request: web.BaseRequest) -> None:

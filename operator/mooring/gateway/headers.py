@@ -15,7 +15,7 @@ _ID_PATH = re.compile(r"/webhooks/github/([a-z2-7]{32})")
 
 EVENT, DELIVERY = "X-GitHub-Event", "X-GitHub-Delivery"
 SIGNATURE, OLD_SIGNATURE = "X-Hub-Signature-256", "X-Hub-Signature"
-_FORMS = {EVENT: re.compile(r"[a-z_]{1,64}"), DELIVERY: re.compile(r"[A-Za-z0-9-]{1,64}")}
+_FORMS = {EVENT: re.compile(r"[a-z0-9_]{1,64}"), DELIVERY: re.compile(r"[A-Za-z0-9-]{1,64}")}
 _SIGNED = re.compile(r"sha256=([0-9a-fA-F]{64})")
 _JSON = re.compile(r"application/json[ \t]*(?:;.*)?", re.IGNORECASE)
 

@@ -16,10 +16,22 @@ class _Lane:
         self.capacity = capacity
         self.held = 0
         self.incomplete: dict[Holding, None] = {}
+        self.grown: dict[Holding, None] = {}
 
     def make_room(self) -> None:
         while self.held > self.capacity and self.incomplete:
-            min(self.incomplete, key=lambda holding: holding.began).evict()
+            # They are in the order of their beginnings, but for those that grew into this lane: these are few.
+            first = next(iter(self.incomplete))
+            oldest = min(self.grown, key=_began, default=first)
+            (oldest if oldest.began < first.began else first).evict()
+
+    def leave(self, holding: Holding) -> None:
+        self.incomplete.pop(holding, None)
+        self.grown.pop(holding, None)
+
+
+def _began(holding: Holding) -> float:
+    return holding.began
 
 
 class Holding:
@@ -28,11 +40,14 @@ class Holding:
     def __init__(self, lanes: Lanes, began: float, evicted: Callable[[], None], *, large: bool) -> None:
         self.began = began
         self.arrived = 0
+        # What was read of it. It is here so that who is evicted gives it back at once.
+        self.content = bytearray()
         self._lanes = lanes
         self._evicted = evicted
         self._lane = lanes.large if large else lanes.small
         self._lane.incomplete[self] = None
         self._released = False
+        self._is_complete = False
 
     def grow(self, count: int) -> None:
         """Count what arrived; this body or others may be evicted for it."""
@@ -46,26 +61,34 @@ class Holding:
 
     def complete(self) -> None:
         """Say that all has arrived: from now on it is not evicted."""
-        self._lane.incomplete.pop(self, None)
+        self._lane.leave(self)
+        self._is_complete = True
+
+    def abandon(self) -> None:
+        """Give back what is held of a body that will not be complete; one that is belongs to whoever works on it."""
+        if not self._is_complete:
+            self.release()
+            self.content.clear()
 
     def release(self) -> None:
         """Give back all that is held. To do it twice is fine."""
-        self.complete()
+        self._lane.leave(self)
         if not self._released:
             self._released = True
             self._lane.held -= self.arrived
 
     def evict(self) -> None:
         """Give back all, and have the sender cut off."""
-        self.release()
+        self.abandon()
         self._evicted()
 
     def _move(self) -> None:
         self._lane.held -= self.arrived
-        self._lane.incomplete.pop(self, None)
+        self._lane.leave(self)
         self._lane = self._lanes.large
         self._lane.held += self.arrived
         self._lane.incomplete[self] = None
+        self._lane.grown[self] = None
 
 
 class Lanes:

@@ -240,3 +240,20 @@ def as_json(payload: Mapping[str, Any]) -> bytes:
 
 PUSH = as_json(push())
 assert events.read("push", push()) is not None
+
+
+async def wait_until_cut(edge: Gateway, why: Cut, count: float = 1) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while edge.cut(why) < count:  # noqa: ASYNC110 - a metric has nothing to wait for
+            await asyncio.sleep(0.01)
+
+
+async def is_served(edge: Gateway) -> bool:
+    answer = await edge.post(PUSH)
+    return answer is not None and answer.status == 202
+
+
+async def reached(edge: Gateway, count: int) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while edge.gauge("body_bytes") < count:  # noqa: ASYNC110 - a metric has nothing to wait for
+            await asyncio.sleep(0.01)
