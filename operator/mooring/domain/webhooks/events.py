@@ -1,4 +1,4 @@
-"""What a delivery says: JSON that can hurt nobody, and of it only what is used, each with its type checked.
+"""What a delivery says: of its JSON (see `scanning`) only what is used, each with its type checked.
 
 A payload is a hint (D2). Nothing here is believed; what is of the wrong type is refused all the same, because whoever
 sends it is not GitHub.
@@ -6,19 +6,22 @@ sends it is not GitHub.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NoReturn
+from typing import Any
 
-# Deeper than any payload of GitHub's, and far from what a parser's stack takes.
-DEEPEST = 64
-MOST_DIGITS = 32
-REF_LENGTH = 300
-LOGIN_LENGTH = 100
+WORD_LENGTH = 100
 _HEADS = "refs/heads/"
+# What git allows, which is more than what is printable: a branch's name may have joined emojis. Such a ref is written
+# down only where a Project follows that very branch. Surrogates are no characters, and could not be written at all.
+_REF = re.compile(r"[^\x00-\x20\x7f\ud800-\udfff]{1,300}")
+# As GitHub writes it everywhere but in a push, where it is a number.
+_MOMENT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _LARGEST_ID = 2**53
 # The events that something follows from.
@@ -65,74 +68,14 @@ class Notice:
 Event = Push | Notice
 
 
-def parse_json(body: bytes) -> Mapping[str, Any]:
-    """Return the object that a body is; raise BadPayload."""
-    if _depth(body) > DEEPEST:
-        raise BadPayload("the JSON is nested too deep")
-    try:
-        found = json.loads(
-            body.decode(),
-            object_pairs_hook=_without_doubles,
-            parse_constant=_no_number,
-            parse_int=_integer,
-            parse_float=_float,
-        )
-    except (UnicodeDecodeError, ValueError, RecursionError):
-        raise BadPayload("the body is not JSON") from None
-    if not isinstance(found, dict):
-        raise BadPayload("the body is no JSON object")
-    return found
-
-
-_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*+"', re.DOTALL)
-
-
-def _depth(body: bytes) -> int:
-    """Return how deep brackets are nested, without any recursion."""
-    if body.count(b"[") + body.count(b"{") <= DEEPEST:
-        return 0
-    deepest = depth = 0
-    for bracket in re.finditer(rb"[\[\]{}]", _QUOTED.sub(b"", body)):
-        depth += 1 if bracket[0] in b"[{" else -1
-        if depth > deepest:
-            deepest = depth
-            if deepest > DEEPEST:
-                break
-    return deepest
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise BadPayload("a key stands twice in one object")
-    return found
-
-
-def _no_number(_: str) -> NoReturn:
-    raise BadPayload("the body is not JSON")
-
-
-def _integer(text: str) -> int:
-    if len(text) > MOST_DIGITS:
-        raise BadPayload("a number has too many digits")
-    return int(text)
-
-
-def _float(text: str) -> float:
-    if len(text) > MOST_DIGITS:
-        raise BadPayload("a number has too many digits")
-    return float(text)
-
-
 def read(event: str, payload: Mapping[str, Any]) -> Event | None:
     """Return what an event says; None where nothing follows from events of its kind. Raises BadPayload."""
     if event == PUSH:
         return _push(payload)
     if event in NOTICES:
-        action = payload.get("action")
         return Notice(
             event,
-            action[:LOGIN_LENGTH] if isinstance(action, str) else None,
+            _word(payload.get("action"), "action"),
             _id_in(payload, "installation", required=event != "repository"),
             _id_in(payload, "repository", required=event == "repository"),
         )
@@ -145,7 +88,7 @@ def _push(payload: Mapping[str, Any]) -> Push:
     assert repository_id is not None and isinstance(repository, dict)  # noqa: S101, PT018 - `_id_in` looked
     return Push(
         repository_id=repository_id,
-        ref=_text(payload, "ref", REF_LENGTH),
+        ref=_ref(payload),
         sha=_commit(payload, "after"),
         before=_commit(payload, "before"),
         pushed_at=_moment(repository.get("pushed_at")),
@@ -163,10 +106,10 @@ def _id_in(payload: Mapping[str, Any], name: str, *, required: bool) -> int | No
     return number
 
 
-def _text(payload: Mapping[str, Any], name: str, most: int) -> str:
-    found = payload.get(name)
-    if not isinstance(found, str) or not 0 < len(found) <= most or not found.isprintable():
-        raise BadPayload(f"{name} is not a text of at most {most} characters")
+def _ref(payload: Mapping[str, Any]) -> str:
+    found = payload.get("ref")
+    if not isinstance(found, str) or _REF.fullmatch(found) is None:
+        raise BadPayload("ref is not the name of a ref")
     return found
 
 
@@ -179,23 +122,35 @@ def _commit(payload: Mapping[str, Any], name: str) -> str:
 
 def _moment(found: Any) -> datetime | None:
     """Read when the push was: seconds since 1970 in a push, a text elsewhere."""
+    moment: datetime | None = None
     if found is None:
         return None
     try:
         if isinstance(found, int) and not isinstance(found, bool):
-            return datetime.fromtimestamp(found, UTC)
-        if isinstance(found, str):
-            moment = datetime.fromisoformat(found)
-            return moment.astimezone(UTC) if moment.tzinfo is not None else None
+            moment = datetime.fromtimestamp(found, UTC)
+        elif isinstance(found, str) and _MOMENT.fullmatch(found):
+            moment = datetime.fromisoformat(found).astimezone(UTC)
     except (ValueError, OverflowError, OSError):
-        pass
-    raise BadPayload("repository.pushed_at is not a time")
+        moment = None
+    # Years before could not be written with four digits each.
+    if moment is None or moment < _EPOCH:
+        raise BadPayload("repository.pushed_at is not a time")
+    return moment
 
 
 def _login(sender: Any) -> str | None:
     if sender is None:
         return None
-    login = sender.get("login") if isinstance(sender, dict) else None
-    if not isinstance(login, str) or not 0 < len(login) <= LOGIN_LENGTH or not login.isprintable():
-        raise BadPayload("sender.login is not a login")
+    login = _word(sender.get("login") if isinstance(sender, dict) else False, "sender.login")
+    if login is None:
+        raise BadPayload("sender.login is missing")
     return login
+
+
+def _word(found: Any, name: str) -> str | None:
+    """Read a text for people, which must not hold anything that changes how the rest of a line looks."""
+    if found is None:
+        return None
+    if not isinstance(found, str) or not 0 < len(found) <= WORD_LENGTH or not found.isprintable():
+        raise BadPayload(f"{name} is not a printable text of at most {WORD_LENGTH} characters")
+    return found

@@ -80,8 +80,7 @@ def followed(
     repository_id, branch = source.get("repositoryId"), source.get("branch")
     if not isinstance(repository_id, int) or not isinstance(branch, str):
         return None
-    wanted = ((project.get("spec") or {}).get("source") or {}).get("branch")
-    if wanted is not None and wanted != branch:
+    if not _is_still_meant(project, repository_id, branch):
         return None
     facts = proven_facts(
         project, installation, keys, default_api=default_api, repository_id=repository_id, branch=branch
@@ -89,3 +88,10 @@ def followed(
     if facts is None or not is_proven(keys, facts, source.get("proof")):
         return None
     return Followed(facts.origin, facts.via, repository_id, f"refs/heads/{branch}")
+
+
+def _is_still_meant(project: Mapping[str, Any], repository_id: int, branch: str) -> bool:
+    """Tell whether the spec, as far as it says which branch and which repository, says what was proven."""
+    wanted = (project.get("spec") or {}).get("source") or {}
+    asserted = (wanted.get("github") or {}).get("repositoryId")
+    return wanted.get("branch") in (None, branch) and asserted in (None, repository_id)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +25,11 @@ MASTER_KEY_BYTES = 32
 LIVE_SECRETS = 3
 _PATH_ID_BYTES = 20
 _VERSION = 1
+_MASTER_NAME = re.compile(r"[1-9][0-9]{0,5}")
+
+
+class BadMasterKey(Exception):
+    """The files of the master key cannot be used; the text says which and why, and quotes nothing of them."""
 
 
 class BadDocument(Exception):
@@ -65,11 +70,34 @@ class Document:
 # --- making keys ---
 
 
+def read_masters(files: Mapping[str, bytes]) -> Mapping[int, bytes]:
+    """Read the versions of the master key from files named 1, 2, ...; raise BadMasterKey.
+
+    A newline at the end is no part of a key: an editor and `echo` add one, and a Secret made of the same text has none.
+    """
+    masters: dict[int, bytes] = {}
+    for name, content in sorted(files.items()):
+        if name.startswith("."):
+            continue  # how Kubernetes changes all files of a mounted Secret at once, and what editors leave behind
+        if _MASTER_NAME.fullmatch(name) is None:
+            raise BadMasterKey(f"has a file {name[:50]!r}; name each after its version: 1, 2, and so on")
+        key = content.removesuffix(b"\n").removesuffix(b"\r")
+        if len(key) < MASTER_KEY_BYTES:
+            raise BadMasterKey(
+                f"has a file {name} of fewer than {MASTER_KEY_BYTES} bytes (a newline at its end does not count);"
+                " put that many random ones into it"
+            )
+        masters[int(name)] = key
+    if not masters:
+        raise BadMasterKey(f"has no file; put at least {MASTER_KEY_BYTES} random bytes into a file named 1")
+    return masters
+
+
 def from_master(masters: Mapping[int, bytes], *, id_key: bytes | None = None) -> Keys:
     """Derive the keys from the versions of a master key; the id key is the one that is in use already, if any."""
     newest_first = sorted(masters, reverse=True)
     return Keys(
-        id_key=id_key or _derived(masters[min(masters)], _ID),
+        id_key=_derived(masters[min(masters)], _ID) if id_key is None else id_key,
         proof_keys=tuple(_derived(masters[version], _PROOF) for version in newest_first[:LIVE_SECRETS]),
         hook_keys={version: _derived(masters[version], _HOOK) for version in newest_first[:LIVE_SECRETS]},
     )
@@ -81,9 +109,13 @@ def from_chance(random_bytes: Callable[[int], bytes]) -> Keys:
 
 
 def _derived(master: bytes, purpose: str) -> bytes:
-    """HKDF with SHA-256 (RFC 5869): one block is all that is needed."""
-    extracted = hmac.digest(bytes(hashlib.sha256().digest_size), master, "sha256")
-    return hmac.digest(extracted, purpose.encode() + b"\x01", "sha256")[:KEY_BYTES]
+    return hkdf(master, salt=b"", info=purpose.encode())
+
+
+def hkdf(material: bytes, *, salt: bytes, info: bytes) -> bytes:
+    """Derive a key with HKDF and SHA-256 (RFC 5869); it is as long as one block, so one is all that is needed."""
+    extracted = hmac.digest(salt or bytes(KEY_BYTES), material, "sha256")
+    return hmac.digest(extracted, info + b"\x01", "sha256")
 
 
 # --- addresses and secrets ---
@@ -114,7 +146,8 @@ def hook_secrets(keys: Keys, *, origin: str, repository_id: int, namespace: str)
 def signs(secrets: Sequence[bytes], body: bytes | bytearray | memoryview, signature: bytes) -> bool:
     """Tell whether a signature is that of a body by any of the secrets, in the same time whichever it is."""
     found = False
-    for secret in secrets[:LIVE_SECRETS]:
+    # With an empty secret everybody could sign.
+    for secret in [secret for secret in secrets if secret][:LIVE_SECRETS]:
         found |= hmac.compare_digest(hmac.digest(secret, body, "sha256"), signature)
     return found
 
@@ -163,7 +196,8 @@ def _proof(key: bytes, what: Proven) -> str:
 
 def _code(key: bytes, *parts: str) -> bytes:
     # Each part is preceded by its length, so that no two lists of parts read the same.
-    framed = b"".join(len(part.encode()).to_bytes(8, "big") + part.encode() for part in parts)
+    encoded = [part.encode() for part in parts]
+    framed = b"".join(len(part).to_bytes(8, "big") + part for part in encoded)
     return hmac.digest(key, framed, "sha256")
 
 
@@ -171,16 +205,24 @@ def _code(key: bytes, *parts: str) -> bytes:
 
 
 def dump(document: Document) -> str:
-    """Write the document; equal ones come out equal."""
+    """Write the document; equal ones come out equal. An App without a secret is left out: nothing can be its."""
     keys = document.keys
-    apps = sorted(document.apps, key=lambda app: (app.namespace or "", app.secret or "", app.origin))
+    apps = sorted(
+        (app for app in document.apps if any(app.secrets)),
+        key=lambda app: (app.namespace or "", app.secret or "", app.origin, app.secrets),
+    )
     content = {
         "version": _VERSION,
         "idKey": _text(keys.id_key),
         "proofKeys": [_text(key) for key in keys.proof_keys],
         "hookKeys": {str(version): _text(key) for version, key in sorted(keys.hook_keys.items())},
         "apps": [
-            {"origin": app.origin, "secrets": list(app.secrets), "namespace": app.namespace, "secret": app.secret}
+            {
+                "origin": app.origin,
+                "secrets": [secret for secret in app.secrets if secret][:LIVE_SECRETS],
+                "namespace": app.namespace,
+                "secret": app.secret,
+            }
             for app in apps
         ],
     }
@@ -192,11 +234,11 @@ def parse(text: str | bytes) -> Document:
     try:
         content = json.loads(text)
         if content["version"] != _VERSION:
-            raise BadDocument(f"it is of version {content['version']!r:.20}, and this Mooring reads {_VERSION}")
+            raise BadDocument(f"it is not of version {_VERSION}, which is all that this Mooring reads")
         keys = Keys(
             id_key=_key(content["idKey"]),
             proof_keys=tuple(_key(key) for key in content["proofKeys"]),
-            hook_keys={int(version): _key(key) for version, key in content["hookKeys"].items()},
+            hook_keys={int(_checked(version)): _key(key) for version, key in content["hookKeys"].items()},
         )
         apps = tuple(_app(app) for app in content["apps"])
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
@@ -209,21 +251,32 @@ def parse(text: str | bytes) -> Document:
 
 
 def _app(content: Mapping[str, Any]) -> AppHook:
-    secrets = tuple(str(secret) for secret in content["secrets"] if secret)
-    namespace, secret = content.get("namespace"), content.get("secret")
-    # An empty secret would let everybody sign.
-    if not secrets or (namespace is None) != (secret is None):
+    secrets = [_checked(secret) for secret in content["secrets"]]
+    namespace, secret = content["namespace"], content["secret"]
+    if not isinstance(content["secrets"], list) or not secrets or (namespace is None) != (secret is None):
         raise ValueError
-    return AppHook(str(content["origin"]), secrets[:LIVE_SECRETS], namespace, secret)
+    return AppHook(
+        _checked(content["origin"]),
+        tuple(secrets[:LIVE_SECRETS]),
+        None if namespace is None else _checked(namespace),
+        None if secret is None else _checked(secret),
+    )
+
+
+def _checked(found: object) -> str:
+    """Return a text that is not empty: with an empty secret everybody could sign."""
+    if not isinstance(found, str) or not found:
+        raise ValueError
+    return found
 
 
 def _text(key: bytes) -> str:
     return base64.b64encode(key).decode()
 
 
-def _key(text: str) -> bytes:
+def _key(text: object) -> bytes:
     try:
-        key = base64.b64decode(text, validate=True)
+        key = base64.b64decode(_checked(text), validate=True)
     except binascii.Error:
         raise ValueError from None
     if len(key) != KEY_BYTES:

@@ -2,13 +2,16 @@
 
 A push is recorded, or superseded by a newer recorded one (D1). What was recorded already changes nothing, under
 whichever delivery it comes: a capture of last week that somebody sends again leaves no trace.
+
+One thing must not happen: that a push is called old although nobody has read the branch since. So wherever it is not
+certain which of two came first, the later arrival is recorded: the branch is then read once more, and that is all.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -17,7 +20,7 @@ from mooring.domain.resources.project_status import DELIVERIES_MAX
 from mooring.domain.status import without_nothing
 from mooring.domain.webhooks.events import PUSH, Push
 
-# How far GitHub's clock may be ahead of ours.
+# How far clocks may be apart: ours and GitHub's, and those of two gateways.
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 
@@ -39,7 +42,7 @@ class Arrival:
 
     @property
     def pushed_at(self) -> str | None:
-        """Return when it was pushed, as the status says it. No push is from the future: it would outlast all others."""
+        """Return when it was pushed, as the status says it: nobody believes in what is far in the future."""
         if self.push.pushed_at is None:
             return None
         return timestamp(min(self.push.pushed_at, self.received_at + CLOCKS_DIFFER))
@@ -55,14 +58,14 @@ class Record:
 
 def judge(status: Mapping[str, Any], arrival: Arrival) -> Told:
     """Compare an arrival with what is stored."""
-    stored = status.get("push")
-    if any(entry.get("delivery") == arrival.delivery for entry in status.get("deliveries") or ()):
+    stored, deliveries = status.get("push"), status.get("deliveries") or ()
+    if any(entry.get("delivery") == arrival.delivery for entry in deliveries):
         return Told.DUPLICATE
     if not stored:
         return Told.RECORDED
     if _is_same(stored, arrival):
         return Told.DUPLICATE
-    return Told.RECORDED if _is_newer(stored, arrival) else Told.SUPERSEDED
+    return Told.SUPERSEDED if _is_older(stored, deliveries, arrival) else Told.RECORDED
 
 
 def record(status: Mapping[str, Any], arrivals: Sequence[Arrival]) -> Record:
@@ -74,29 +77,58 @@ def record(status: Mapping[str, Any], arrivals: Sequence[Arrival]) -> Record:
         told.append(found)
         if found is Told.RECORDED:
             push = _hint(arrival)
-            deliveries = [_line(arrival), *deliveries]
+            deliveries = [_line(arrival), *deliveries][:DELIVERIES_MAX]
     if Told.RECORDED not in told:
         return Record(None, tuple(told))
-    return Record({"push": push, "deliveries": deliveries[:DELIVERIES_MAX]}, tuple(told))
+    return Record({"push": push, "deliveries": deliveries}, tuple(told))
 
 
 def _is_same(stored: Mapping[str, Any], arrival: Arrival) -> bool:
     """Tell whether it is the very same push, as an App and a repository's hook both tell of one."""
     push = arrival.push
-    told = (push.ref, push.before, push.sha, arrival.pushed_at)
-    return told == tuple(stored.get(field) for field in ("ref", "before", "sha", "pushedAt"))
+    told = (push.ref, push.before, push.sha, _time(arrival.pushed_at))
+    return told == (*(stored.get(name) for name in ("ref", "before", "sha")), _time(stored.get("pushedAt")))
 
 
-def _is_newer(stored: Mapping[str, Any], arrival: Arrival) -> bool:
-    """Tell whether an arrival came after what is stored: by its time at GitHub, in one second by what follows what."""
-    push, before, now = arrival.push, stored.get("pushedAt"), arrival.pushed_at
+def _is_older(stored: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]], arrival: Arrival) -> bool:
+    """Tell whether it is certain that an arrival came before what is stored: by its time at GitHub, to the second."""
+    push = arrival.push
+    before = _happened(stored.get("pushedAt"), stored.get("receivedAt"))
+    now = _happened(arrival.pushed_at, timestamp(arrival.received_at))
     if stored.get("ref") != push.ref or before is None or now is None:
         # The branch that is followed has changed meanwhile, or nothing says which was first.
-        return True
+        return False
     if before != now:
-        # Both have one form, in which the later one is the larger.
-        return now > str(before)
-    return push.before == stored.get("sha") or push.sha != stored.get("before")
+        # What is stored may be wrong, too, since others may write a status; from the future it would stay for ever.
+        return now < before <= arrival.received_at + CLOCKS_DIFFER
+    if push.before == stored.get("sha"):
+        return False
+    return push.sha == stored.get("before") or any(_is_of(entry, arrival, now) for entry in deliveries)
+
+
+def _happened(pushed_at: object, received_at: object) -> datetime | None:
+    """Return when a push was there for certain, by which it is compared: not later than it arrived.
+
+    One that says it is from the future would outlast real ones until then, and the branch would not be read for them.
+    With a clock behind GitHub's all pushes are then in the order of their arrival, which costs a reading at most.
+    """
+    pushed, received = _time(pushed_at), _time(received_at)
+    return pushed if pushed is None or received is None else min(pushed, received)
+
+
+def _is_of(entry: Mapping[str, Any], arrival: Arrival, pushed_at: datetime) -> bool:
+    """Tell whether a line is about a push: one that was received before it happened is not."""
+    received_at = _time(entry.get("receivedAt"))
+    same = (entry.get("ref"), entry.get("sha")) == (arrival.push.ref, arrival.push.sha)
+    return same and received_at is not None and received_at >= pushed_at
+
+
+def _time(text: object) -> datetime | None:
+    try:
+        found = datetime.fromisoformat(text) if isinstance(text, str) else None
+        return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _hint(arrival: Arrival) -> dict[str, Any]:
