@@ -12,6 +12,8 @@ KEY    := $(shell { $(PYTHON) -VV; cat requirements/dev.txt; } 2>/dev/null | sha
 VENV   := $(CACHE)/venv/$(KEY)
 READY  := $(VENV)/.ready
 PY     := $(VENV)/bin/python
+# What a lab runs. Beside that the tests of the chart need helm, which a demo need not wait for.
+LAB    := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 export MOORING_CACHE_DIR := $(CACHE)
 
@@ -39,7 +41,7 @@ $(READY): requirements/dev.txt
 	@touch $@
 
 .PHONY: tools
-tools: $(READY) ## Make the lab's binaries and documents ready (cold: about 10 min, once per version)
+tools: $(READY) ## Make the lab's binaries and documents ready (cold: about 13 min, once per version)
 	@$(PY) -m lab build
 	@$(PY) -m lab.github.documents
 
@@ -62,7 +64,9 @@ node-deps: ## Install what real nodes need from the distribution (root; Debian a
 ##@ Use
 
 .PHONY: demo
-demo: tools ## See it work on this machine: a real API server and a GitHub (ONCE=1: run through and stop)
+demo: $(READY) ## See it work on this machine: a real API server and a GitHub (ONCE=1: run through and stop)
+	@$(PY) -m lab build $(LAB)
+	@$(PY) -m lab.github.documents
 	@$(PY) -m lab.demo $(if $(ONCE),--once)
 
 .PHONY: demo-down
@@ -101,12 +105,14 @@ generate: $(READY) ## Write what is generated: the CRDs and their copies, the Ro
 	@$(PY) -m mooring crds --output crds
 	@for copy in helm/mooring/crds manifests/crds; do $(PY) -m mooring crds --output $$copy; done
 	@$(PY) -m mooring rbac --output manifests/rbac
+	@$(PY) -m mooring rbac --chart --output helm/mooring/templates
 	@$(PY) -m tests.unit.docs.generate
 
 .PHONY: verify
 verify: $(READY) ## Regenerate into a copy, and fail on any difference
 	@for copy in crds helm/mooring/crds manifests/crds; do $(PY) -m mooring crds --check $$copy; done
 	@$(PY) -m mooring rbac --check manifests/rbac
+	@$(PY) -m mooring rbac --chart --check helm/mooring/templates
 	@echo "generated files are up to date"
 
 ##@ Clean

@@ -85,6 +85,7 @@ class Tool:
 KUBERNETES = Module("kubernetes", "k8s.io/kubernetes", ("k8s.io/component-base/version",))
 ETCD = Module("etcd", "go.etcd.io/etcd/server/v3")
 KWOK = Module("kwok", "sigs.k8s.io/kwok")
+HELM = Module("helm", "helm.sh/helm/v4")
 
 TOOLS = {
     tool.name: tool
@@ -95,6 +96,7 @@ TOOLS = {
         Tool("kube-scheduler", KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler", 10),
         Tool("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", 25, in_archive=True),
         Tool("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", 60),
+        Tool("helm", HELM, "helm.sh/helm/v4/cmd/helm", 190),
     )
 }
 

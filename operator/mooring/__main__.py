@@ -293,6 +293,7 @@ def _add_rbac(commands: "argparse._SubParsersAction[_Parser]") -> None:
         description="Write or check the Roles of operator and gateway.",
         allow_abbrev=False,
     )
+    command.add_argument("--chart", action="store_true", help="as a template of the Helm chart")
     what = command.add_mutually_exclusive_group(required=True)
     what.add_argument("--output", metavar="DIR", type=Path, help="write them into this folder")
     what.add_argument("--check", metavar="DIR", type=Path, help="exit 1 if this folder's differ, and say how")
@@ -301,23 +302,27 @@ def _add_rbac(commands: "argparse._SubParsersAction[_Parser]") -> None:
 
 def _rbac(options: argparse.Namespace) -> int:
     from mooring import rbac
+    from mooring.rbac import chart
 
+    wanted = chart.files() if options.chart else rbac.files()
     if options.output is not None:
-        return _write(options.output, rbac.files())
+        return _write(options.output, wanted)
     folder: Path = options.check
     try:
         found = {
             path.name: path.read_text(encoding="utf-8", errors="replace")
             for path in folder.iterdir()
-            if path.suffix == ".yaml"
+            # A chart has templates that are not generated.
+            if path.suffix == ".yaml" and (path.name in wanted or not options.chart)
         }
     except OSError as problem:
         raise InputError(f"cannot read {folder}: {problem.strerror}; name a folder with Roles") from None
-    lines = list(rbac.differences(found))
+    lines = list(rbac.differences(found, wanted))
     for line in lines:
         sys.stdout.write(f"{folder / line}\n")
     if lines:
-        sys.stdout.write(f"run `mooring rbac --output {folder}` and commit the result\n")
+        chosen = " --chart" if options.chart else ""
+        sys.stdout.write(f"run `mooring rbac{chosen} --output {folder}` and commit the result\n")
     return NO if lines else OK
 
 

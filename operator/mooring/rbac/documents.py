@@ -11,7 +11,7 @@ RBAC = "rbac.authorization.k8s.io"
 def head(api_version: str, kind: str, metadata: Mapping[str, str]) -> str:
     """Return how a document begins."""
     lines = [f"apiVersion: {api_version}", f"kind: {kind}", "metadata:"]
-    lines += [f"  {key}: {value}" for key, value in metadata.items()]
+    lines += [f"  {key}: {scalar(value)}" for key, value in metadata.items()]
     lines += ["  labels:", "    app.kubernetes.io/part-of: mooring"]
     return "\n".join(lines) + "\n"
 
@@ -28,9 +28,14 @@ def role(kind: str, metadata: Mapping[str, str], grants: Iterable[Grant]) -> str
 
 def binding(kind: str, metadata: Mapping[str, str], name: str, subject: Mapping[str, str]) -> str:
     """Return what gives a Role or a ClusterRole of this name to an account."""
-    lines = ["roleRef:", f"  apiGroup: {RBAC}", f"  kind: {kind}", f"  name: {name}", "subjects:"]
-    lines += ["  - kind: ServiceAccount", *(f"    {key}: {value}" for key, value in subject.items())]
+    lines = ["roleRef:", f"  apiGroup: {RBAC}", f"  kind: {kind}", f"  name: {scalar(name)}", "subjects:"]
+    lines += ["  - kind: ServiceAccount", *(f"    {key}: {scalar(value)}" for key, value in subject.items())]
     return head(f"{RBAC}/v1", f"{kind}Binding", metadata) + "\n".join(lines) + "\n"
+
+
+def scalar(text: str) -> str:
+    """Return a text as it stands, but in quotes where it is a template's: it may come to look like a number."""
+    return f'"{text}"' if "{{" in text else text
 
 
 def sequence(values: Iterable[str]) -> str:

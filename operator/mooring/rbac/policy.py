@@ -29,7 +29,7 @@ def policy(name: str, user: str) -> str:
 
 def binding(name: str) -> str:
     """Return what puts the policy into force, in every namespace."""
-    spec = f'spec:\n  policyName: {name}\n  validationActions: ["Deny"]\n'
+    spec = f'spec:\n  policyName: {documents.scalar(name)}\n  validationActions: ["Deny"]\n'
     return documents.head(API, "ValidatingAdmissionPolicyBinding", {"name": name}) + spec
 
 
@@ -58,8 +58,7 @@ spec:
       expression: "{own}"
     - name: permitted
       expression: >-
-        request.operation == 'UPDATE' && request.?subResource.orValue('') == 'status' &&
-        request.resource.resource in variables.own
+        request.?subResource.orValue('') == 'status' && request.resource.resource in variables.own
     - name: before
       expression: "dyn(oldObject).?status.orValue(dyn({{}}))"
     - name: after

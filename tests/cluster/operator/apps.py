@@ -6,7 +6,7 @@ import base64
 import itertools
 import ssl
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -163,10 +163,15 @@ def end(hub: Hub, token: str) -> None:
     assert answer.status_code == 204, answer.text
 
 
-@contextmanager
-def slow_mints(hub: Hub, seconds: float = 0.5) -> Iterator[Callable[[], bool]]:
+def slow_mints(hub: Hub, seconds: float = 0.5) -> AbstractContextManager[Callable[[], bool]]:
     """Have GitHub take its time to make a token; what is given tells whether one was asked for."""
-    hub.control("POST", "/faults", {"kind": "latency", "path": "*/access_tokens", "seconds": seconds})
+    return slow(hub, "*/access_tokens", seconds)
+
+
+@contextmanager
+def slow(hub: Hub, path: str, seconds: float = 0.5) -> Iterator[Callable[[], bool]]:
+    """Have GitHub take its time to answer; what is given tells whether it was asked."""
+    hub.control("POST", "/faults", {"kind": "latency", "path": path, "seconds": seconds})
     try:
         yield lambda: any(it["hits"] for it in hub.control("GET", "/faults")["faults"])
     finally:

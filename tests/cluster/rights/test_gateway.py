@@ -245,6 +245,21 @@ def test_a_delivery_is_recorded(people: People, gateway: Account, kind: str, nam
     assert body["status"] == {field: value for field, value in wanted.items() if value is not None}
 
 
+def test_a_status_of_any_size_is_judged(people: People, gateway: Account) -> None:
+    """What is dear to compare would be refused, and pushes be lost: the budget of a policy is bounded."""
+    conditions = [{**READY, "type": f"T{number}", "message": "m" * 2048, "reason": "R" * 256} for number in range(16)]
+    history = [{"sha": "a" * 40, "delivery": "d" * 64, "deployedAt": PUSH["receivedAt"]}] * 10
+    large: list[tuple[str, str, Any, Any]] = [
+        ("Project", "shop", {"history": history, "deliveries": DELIVERIES * 20}, {"push": PUSH}),
+        ("GitHubInstallation", "acme", {"events": ["e" * 64] * 100}, {"hint": HINT}),
+    ]
+    for kind, name, more, own in large:
+        people.patch(kind, name, {"status": {"conditions": conditions, **more}}, subresource="status")
+        code, body = patch(gateway, people, kind, name, {"status": own})
+        assert code == 200, body
+        assert patch(gateway, people, kind, name, {"status": {"conditions": conditions[:15]}})[0] == 403
+
+
 REFUSED: list[tuple[str, str, Any, str]] = [
     ("Project", "shop", {"status": {"conditions": []}}, MERGE),
     ("Project", "shop", {"status": {"conditions": [{**READY, "status": "False"}]}}, MERGE),

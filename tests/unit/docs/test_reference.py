@@ -6,6 +6,7 @@ import pytest
 
 from mooring.domain.events import NEVER_TOLD
 from mooring.domain.reasons import ConditionType, Happened, Reason
+from mooring.rbac import table as rights
 from tests.unit.docs.generate import REFERENCE, fields, pages, table
 
 PAGES = pages()
@@ -30,7 +31,17 @@ def test_every_reason_of_an_event_is_on_its_page() -> None:
     assert "| `Deployed` |" not in text
 
 
-@pytest.mark.parametrize("name", sorted(set(PAGES) - {"conditions.md", "events.md"}))
+def test_every_right_is_on_its_page_as_kubectl_spells_it() -> None:
+    text = PAGES["rights.md"]
+    for grant in (*rights.WATCHED, *rights.CLUSTER, *rights.own(), *rights.GATEWAY):
+        for verb, reason in grant.verbs.items():
+            assert f" | `{verb}` | {reason}" in text
+    assert "| `secrets`: `mooring-webhook` only | `patch` |" in text
+    assert "| `projects.mooring.dev/status`, `githubinstallations.mooring.dev/status` | `patch` |" in text
+    assert "| `projects.mooring.dev/status` | `push`, `deliveries` |" in text
+
+
+@pytest.mark.parametrize("name", sorted(set(PAGES) - {"conditions.md", "events.md", "rights.md"}))
 def test_every_field_says_what_it_means(name: str) -> None:
     rows = [line.split(" | ") for line in PAGES[name].splitlines() if line.startswith(("| `", "| **`"))]
     assert len(rows) > 10

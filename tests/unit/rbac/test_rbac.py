@@ -10,7 +10,8 @@ from mooring import rbac
 from mooring.__main__ import main
 from mooring.rbac import table
 
-SHIPPED = Path(__file__).parents[3] / "manifests" / "rbac"
+ROOT = Path(__file__).parents[3]
+SHIPPED, CHART = ROOT / "manifests" / "rbac", ROOT / "helm" / "mooring" / "templates"
 NAMES = [
     "cluster-wide.yaml",
     "gateway-cluster-wide.yaml",
@@ -60,6 +61,20 @@ def test_the_check_names_every_difference(tmp_path: Path, capsys: Captured) -> N
         f"{tmp_path}/gateway-cluster-wide.yaml: differs from the table",
         f"{tmp_path}/other.yaml: nothing generates it",
         f"run `mooring rbac --output {tmp_path}` and commit the result",
+    ]
+
+
+def test_a_chart_has_the_rights_among_other_templates(tmp_path: Path, capsys: Captured) -> None:
+    assert main(["rbac", "--chart", "--check", str(CHART)]) == 0, capsys.readouterr().out
+    main(["rbac", "--chart", "--output", str(tmp_path)])
+    (tmp_path / "deployment.yaml").write_text("", encoding="utf-8")
+    assert main(["rbac", "--chart", "--check", str(tmp_path)]) == 0
+    (tmp_path / "rbac.yaml").write_text("", encoding="utf-8")
+
+    assert main(["rbac", "--chart", "--check", str(tmp_path)]) == 1
+    assert capsys.readouterr().out.splitlines() == [
+        f"{tmp_path}/rbac.yaml: differs from the table",
+        f"run `mooring rbac --chart --output {tmp_path}` and commit the result",
     ]
 
 
