@@ -152,7 +152,7 @@ class Followers:
     def _keep(self, obj: Object) -> None:
         place, known = place_of(obj), self._projects.get(place_of(obj))
         made = _read(obj)
-        if known is not None and made is not None and known.evidence == made.evidence and known.uid == made.uid:
+        if known is not None and made is not None and known.evidence == made.evidence:
             # Most writes change nothing of what was proven; then nothing has to be computed either.
             self._projects[place] = replace(made, followed=known.followed)
             return

@@ -62,6 +62,22 @@ def test_all_of_one_secret_share_secrets_and_scope(folder: Path) -> None:
     assert hook.vias == {via_installation("uid-team-a-own"), via_installation("uid-team-a-second")}
 
 
+def test_the_scope_is_that_of_now(folder: Path) -> None:
+    write(folder, document(OPERATORS, TENANTS))
+    replica = Replica(Store(OWN, LENT), folder)
+    assert replica.hook(path_of("own")).vias == {via_installation("uid-team-a-own")}
+    assert replica.hook().vias == {via_installation("uid-team-a-lent")}
+    replica.followers.put_installation(SECOND)
+    both = {via_installation("uid-team-a-own"), via_installation("uid-team-a-second")}
+    assert replica.hook(path_of("own")).vias == both
+    # It has another App by now: that of the operator.
+    replica.followers.put_installation(installation("second", resourceVersion="11"))
+    assert replica.hook(path_of("own")).vias == {via_installation("uid-team-a-own")}
+    assert replica.hook().vias == {via_installation("uid-team-a-lent"), via_installation("uid-team-a-second")}
+    replica.followers.drop_installation(Place("team-a", "lent"), "uid-team-a-lent")
+    assert replica.hook().vias == {via_installation("uid-team-a-second")}
+
+
 def test_a_secret_of_the_same_name_elsewhere_is_another(folder: Path) -> None:
     write(folder, document(OPERATORS, TENANTS))
     replica = Replica(Store(OWN, FOREIGN), folder)
@@ -137,7 +153,8 @@ def test_another_document_is_taken_and_a_bad_one_is_not(folder: Path, caplog: py
     assert replica.hook().secrets == (b"operator-secret",)
     replica.hooks.look()
     assert replica.hook().secrets == (b"next", b"operator-secret")
-    for bad in ("", "{}", "[" * 100_000, dump(document()).replace('"version":1', '"version":2'), " " * 3_000_000):
+    large = dump(document()) + " " * 3_000_000
+    for bad in ("", "{}", "[" * 100_000, dump(document()).replace('"version":1', '"version":2'), large):
         write(folder, bad)
         replica.hooks.look()
         replica.hooks.look()
@@ -147,7 +164,7 @@ def test_another_document_is_taken_and_a_bad_one_is_not(folder: Path, caplog: py
     replica.hooks.look()
     assert replica.hook().secrets == (b"next", b"operator-secret")
     complaints = [line for line in caplog.messages if "those from before stay" in line]
-    # Three bad ones are bad in the same way; each way is told once.
+    # Some are bad in the same way, one after the other; that is told once.
     assert len(complaints) == 4
     write(folder, document())
     replica.hooks.look()

@@ -13,6 +13,7 @@ from mooring.domain.errors import Stalled, Transient
 from mooring.domain.reasons import Reason
 from mooring.services.receiving import recorder
 from mooring.services.receiving.recorder import Pace
+from mooring.services.receiving.seen import Place
 from tests.unit.services.receiving.made_time import run
 from tests.unit.services.receiving.world import Replica, Store, installation, project, push, sha
 
@@ -60,6 +61,21 @@ def test_a_burst_shares_few_writes(folder: Path) -> None:
         assert store.get()["status"]["deliveries"][0]["delivery"] == f"guid-{most}"
         for replica in replicas:
             await replica.close()
+
+    run(scene())
+
+
+def test_what_comes_soon_after_a_write_is_gathered(folder: Path) -> None:
+    async def scene() -> None:
+        store = world()
+        replica = Replica(store, folder)
+        sending = []
+        for number in range(1, 12):
+            sending.append(asyncio.create_task(replica.push(number)))
+            await asyncio.sleep(0.002)
+        assert {verdict.status for verdict in await asyncio.gather(*sending)} == {202}
+        assert store.attempts == 2
+        await replica.close()
 
     run(scene())
 
@@ -236,6 +252,27 @@ def test_a_project_that_went_concerns_nobody(folder: Path, *, replaced: bool) ->
     run(scene())
 
 
+def test_a_project_that_took_its_name_is_another_though_it_follows_the_same(folder: Path) -> None:
+    async def scene() -> None:
+        store = world()
+        replica = Replica(store, folder)
+        store.trouble = AWAY
+        sending = asyncio.create_task(replica.push())
+        await asyncio.sleep(0.015)
+        # The watch tells of its end, and of the new one.
+        replica.followers.drop(Place("team-a", "shop"), "uid-team-a-shop")
+        store.objects["Project", "team-a", "shop"] = project(by=ACME, uid="new")
+        store.change(store.get())
+        replica.see()
+        store.trouble = None
+        verdict = await sending
+        assert (verdict.status, verdict.outcome) == (200, "ignored")
+        assert store.writes == []
+        await replica.close()
+
+    run(scene())
+
+
 def test_a_project_that_follows_something_else_by_now_is_left_alone(folder: Path) -> None:
     async def scene() -> None:
         store = world()
@@ -342,7 +379,9 @@ def test_the_end_tells_who_waits_that_it_is_not_stored(folder: Path) -> None:
         sender = asyncio.create_task(replica.push())
         await asyncio.sleep(1)
         await replica.close()
+        ended = asyncio.get_running_loop().time()
         assert (await sender).status == 503
+        assert asyncio.get_running_loop().time() == ended
 
     run(scene())
 
