@@ -346,7 +346,7 @@ class Pushes(RuleBasedStateMachine):
 
 def test_whatever_happens_the_newest_eligible_commit_runs() -> None:
     COUNTED.clear()
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Pushes,
         settings=settings(
             max_examples=int(os.environ.get("MOORING_TEST_EXAMPLES", "500")),

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mooring.domain.comparisons import Comparison
 from mooring.github import facts
 from mooring.ports import RepositoryFacts, TokenIdentity
 
@@ -122,3 +123,33 @@ def test_any_text_is_judged(text: str) -> None:
     assert facts.is_branch(text) in {True, False}
     assert facts.is_branch("\ud800") in {True, False}
     assert facts.is_full_name(text) in {True, False}
+
+
+def test_a_comparison() -> None:
+    """Relation, paths and the head's message; a list of files that may not be whole is none."""
+    commits = [{"sha": OTHER, "commit": {"message": "one"}}, {"sha": SHA, "commit": {"message": "two"}}]
+    files = [{"filename": "a"}, {"filename": "c", "previous_filename": "b"}]
+    document: dict[str, Any] = {"status": "ahead", "commits": commits, "files": files}
+    assert facts.comparison(document, SHA) == Comparison("ahead", frozenset("abc"), "two")
+    assert facts.comparison({**document, "commits": commits[::-1]}, SHA).message == "two"
+    assert facts.comparison({**document, "commits": []}, SHA).message is None
+    assert facts.comparison({**document, "files": []}, SHA).paths == frozenset()
+    assert facts.comparison({**document, "files": None}, SHA).paths is None
+    assert facts.comparison({**document, "files": [{"filename": str(n)} for n in range(299)]}, SHA).paths is not None
+    assert facts.comparison({**document, "files": [{"filename": str(n)} for n in range(300)]}, SHA).paths is None
+    del document["files"]
+    assert facts.comparison(document, SHA).paths is None
+    changes: list[dict[str, Any]] = [
+        {"status": "sideways"},
+        {"status": None},
+        {"commits": None},
+        {"commits": [{"sha": "main"}]},
+        {"commits": [{"sha": SHA}]},
+        {"commits": ["x"]},
+        {"files": ["x"]},
+        {"files": [{}]},
+        {"files": [{"filename": "a", "previous_filename": None}]},
+    ]
+    for change in changes:
+        with pytest.raises(facts.Malformed):
+            facts.comparison({"files": files, "commits": commits, "status": "ahead", **change}, SHA)

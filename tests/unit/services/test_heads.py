@@ -1,0 +1,161 @@
+"""The services' part of a push: with what a branch is read, what is remembered, and whom a trouble concerns."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from mooring.domain.comparisons import Comparison
+from mooring.domain.errors import Stalled, Transient, Waiting
+from mooring.domain.reasons import Reason
+from mooring.domain.resources.project_status import Trigger
+from mooring.ports import Object
+from mooring.services.heads import Heads, Look
+from mooring.services.sources import AtHand
+from mooring.services.store import key_of
+from tests.unit.objects import NOW
+from tests.unit.services.followed import AT_HAND, A, B, World, parsed
+
+AWAY = Transient(Reason.GITHUB_UNAVAILABLE, "GitHub is away.")
+PUSH = {"delivery": "d1", "ref": "refs/heads/main", "sha": B, "before": A}
+
+
+class Bench(World):
+    """A world with heads to look at."""
+
+    def __post_init__(self) -> None:
+        """Put it together."""
+        super().__post_init__()
+        self.heads = Heads(self.platform, self.sources)
+
+    async def look(self, obj: Object, at_hand: AtHand = AT_HAND) -> Look:
+        """Look at a Project's branch."""
+        facts = await self.sources.find(parsed(obj), obj, at_hand)
+        assert facts is not None
+        return await self.heads.look(parsed(obj), obj, facts, at_hand)
+
+    async def look_when_due(self, obj: Object) -> Look:
+        """Look, wait for quiet time, and look again."""
+        first = await self.look(obj)
+        assert (first.verdict, first.again) == (None, self.clock.now() + timedelta(seconds=3))
+        assert self.github.asked == []
+        self.clock.move(3)
+        return await self.look(obj)
+
+
+@pytest.fixture
+def bench() -> Bench:
+    """Return a GitHub whose branch was moved to B."""
+    bench = Bench()
+    bench.github.tip = B
+    bench.github.comparisons[A, B] = Comparison("ahead", frozenset({"a"}), "Change")
+    return bench
+
+
+async def test_a_push_is_read_once_with_the_project_s_own_credential(bench: Bench) -> None:
+    obj = bench.project(push=PUSH)
+    look = await bench.look_when_due(obj)
+    assert bench.github.asked == ["head", "compare"]
+    assert look.rolls
+    assert (look.facts.sha, look.facts.decided_sha, look.facts.head_sha, look.facts.delivery) == (B, B, B, "d1")
+    assert (look.before.sha, look.before.delivery) == (A, None)
+    assert look.verdict is not None
+    assert (look.verdict.trigger, look.verdict.delivery) == (Trigger.PUSH, "d1")
+
+
+async def test_what_was_handled_asks_nothing(bench: Bench) -> None:
+    obj = bench.project(push=PUSH, source={"headSha": B, "decidedSha": B, "delivery": "d1"}, revision={"sha": B})
+    look = await bench.look(obj)
+    assert (look.verdict, look.again, bench.github.asked) == (None, None, [])
+
+
+async def test_a_decision_that_was_not_stored_is_made_again_without_quiet_time(bench: Bench) -> None:
+    obj = bench.project(push=PUSH)
+    await bench.look_when_due(obj)
+    assert (await bench.look(obj)).rolls
+    # A newer push came between: quiet time again, and no later than the burst has to end.
+    obj["status"]["push"] = {**PUSH, "delivery": "d2"}
+    bench.clock.move(11)
+    look = await bench.look(obj)
+    assert (look.verdict, look.again) == (None, NOW + timedelta(seconds=15))
+
+
+async def test_a_project_that_is_gone_leaves_nothing(bench: Bench) -> None:
+    obj = bench.project(push=PUSH)
+    await bench.look(obj)
+    bench.clock.move(100)
+    bench.heads.forget(key_of(obj))
+    assert (await bench.look(obj)).again == bench.clock.now() + timedelta(seconds=3)
+
+
+@pytest.mark.parametrize(
+    "trouble", [AWAY, Waiting(Reason.RATE_LIMITED, "Later.", until=NOW + timedelta(hours=1))], ids=["away", "limited"]
+)
+async def test_a_github_that_is_away_deploys_nothing_and_is_told_of_when_it_lasts(
+    bench: Bench, trouble: Transient | Waiting
+) -> None:
+    obj = bench.project(push=PUSH)
+    bench.github.troubles["head"] = trouble
+    look = await bench.look_when_due(obj)
+    assert (look.verdict, look.delay, look.facts) == (None, trouble, look.before)
+    bench.clock.move(57)
+    with pytest.raises(type(trouble)):
+        await bench.look(obj)
+    del bench.github.troubles["head"]
+    assert (await bench.look(obj)).rolls
+
+
+async def test_a_branch_that_is_gone_is_told_of_at_once(bench: Bench) -> None:
+    bench.github.troubles["head"] = Stalled(Reason.BRANCH_NOT_FOUND, "No such branch.")
+    with pytest.raises(Stalled):
+        await bench.look_when_due(bench.project(push=PUSH))
+
+
+async def test_a_difference_that_github_never_tells_is_none_to_wait_for(bench: Bench) -> None:
+    obj = bench.project(push=PUSH)
+    bench.github.troubles["compare"] = AWAY
+    assert (await bench.look_when_due(obj)).delay is AWAY
+    bench.clock.move(56)
+    assert (await bench.look(obj)).delay is AWAY
+    bench.clock.move(1)
+    assert (await bench.look(obj)).rolls
+
+
+async def test_without_a_known_token_nobody_is_asked(bench: Bench) -> None:
+    obj = bench.project(push=PUSH)
+    await bench.look(obj)
+    bench.clock.move(3)
+    look = await bench.look(obj, AtHand(undecided=AWAY))
+    assert (look.delay, bench.github.asked) == (AWAY, [])
+
+
+# --- the second look ---
+
+
+async def test_a_new_proof_leads_to_another_look(bench: Bench) -> None:
+    bench.github.tip = A
+    obj = bench.project(source={"proof": "v1.old"})
+    first = await bench.look(obj)
+    assert (first.verdict, first.again) == (None, NOW + timedelta(seconds=5))
+    assert first.facts.proof not in (None, "v1.old")
+    obj["status"]["source"]["proof"] = first.facts.proof
+    bench.github.tip, bench.github.asked = B, []
+    bench.clock.move(4.9)
+    assert (await bench.look(obj)).again == NOW + timedelta(seconds=5)
+    assert bench.github.asked == []
+    bench.clock.move(0.1)
+    second = await bench.look(obj)
+    assert second.verdict is not None
+    assert (second.verdict.trigger, second.again, bench.github.asked) == (Trigger.POLL, None, ["head", "compare"])
+    obj["status"]["source"] |= {"headSha": B, "decidedSha": B}
+    obj["status"]["revision"]["sha"] = B
+    assert await bench.look(obj) == Look(second.facts, second.facts, None)
+
+
+async def test_without_keys_there_is_no_proof_and_no_second_look() -> None:
+    bench = Bench(keys=None)
+    obj = bench.project()
+    obj["status"]["conditions"] = []
+    look = await bench.look(obj)
+    assert (look.facts.proof, look.again) == (None, None)
