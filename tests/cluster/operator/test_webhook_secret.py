@@ -65,6 +65,8 @@ def test_the_operators_own_app_is_told(system: People, mooring: Mooring, hub: Hu
     assert secret is not None
     assert (secret["type"], list(secret["data"])) == ("Opaque", [KEY])
     assert secret["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "mooring"
+    # Keys first: an object that is looked at without them would be proven by nothing.
+    assert 0 < mooring.log.index(f"{SYSTEM}/{NAME} is written") < mooring.log.index("reconciling begins")
     assert made(mooring) == 1
     assert next(line for line in mooring.audit if line["action"] == MADE)["object"]["name"] == NAME
 
