@@ -194,7 +194,7 @@ class Recorder(Generic[E]):
             return True
         seconds = self._shared.pace.attempt
         try:
-            answer = await self._shared.records.record(
+            answer = await self._shared.records.merge_recorded(
                 self._book.kind, *place, decision.fields, resource_version=decision.version, seconds=seconds
             )
         except Changed:
