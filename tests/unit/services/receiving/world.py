@@ -111,7 +111,7 @@ class Store:
         obj.setdefault("status", {}).update(status)
         return copy.deepcopy(obj)
 
-    async def merge_into_status(
+    async def merge_recorded(
         self,
         kind: OwnKind,
         namespace: str,
