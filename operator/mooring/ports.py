@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+from mooring.domain.comparisons import Comparison
 from mooring.domain.installations import AppFacts, InstallationFacts, MintedToken
 from mooring.domain.leadership import Lease
 from mooring.domain.names import Kind, OwnKind
 
-# The facts about installations are the domain's own, and part of this port.
+# The facts about installations and what lies between commits are the domain's own, and part of this port.
 __all__ = [
     "AlreadyExists",
     "App",
@@ -27,6 +28,8 @@ __all__ = [
     "Comparison",
     "GitHub",
     "Hook",
+    "Identities",
+    "Identity",
     "InstallationFacts",
     "Leases",
     "MintedToken",
@@ -159,6 +162,26 @@ class Leases(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """A credential of a service account."""
+
+    token: str = field(repr=False)
+    expires_at: datetime
+
+
+class Identities(Protocol):
+    """Short-lived credentials of service accounts in the operator's own namespace."""
+
+    async def issue(self, account: str, seconds: int) -> Identity:
+        """Have one made, good for about so many seconds; the answer says for how long it is."""
+        ...
+
+    async def authorities(self) -> str:
+        """Return the certificates, in PEM, that the API server is known by."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class Origin:
     """Where a GitHub answers: every credential is bound to one and goes nowhere else."""
 
@@ -188,18 +211,6 @@ class RepositoryFacts:
     full_name: str
     private: bool
     default_branch: str
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """What lies between two commits, as GitHub says."""
-
-    # How the head stands to the base: ahead, behind, identical or diverged.
-    relation: str
-    # Paths of changed files, former ones of renamed files among them; None where there are too many to list.
-    paths: frozenset[str] | None
-    # The message of the head commit; None where the head adds no commit.
-    message: str | None
 
 
 @dataclass(frozen=True, slots=True)
