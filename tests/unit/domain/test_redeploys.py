@@ -176,7 +176,8 @@ def test_a_push_that_names_no_commit_claims_nothing(sha: str) -> None:
 
 def test_github_has_a_minute_and_then_shows_the_truth() -> None:
     wait: Wait | None = Wait("d1", NOW, NOW)
-    now, pauses = NOW + seconds(3), []
+    now = NOW + seconds(3)
+    pauses: list[float] = []
     while wait is not None and len(pauses) < 20:
         later = after_lag(wait, now)
         if later is not None:
@@ -223,6 +224,14 @@ def test_what_is_passed_over_is_decided_on_and_does_not_run() -> None:
     verdict = decided(compared={(A, B): Comparison("ahead", frozenset(), "[skip ci]")})
     assert verdict.state == State(head=B, decided=B, deployed=A, delivery="d1")
     assert (verdict.trigger, verdict.skipped) == (None, "the commit's message has [skip ci]")
+
+
+def test_what_was_passed_over_is_not_deployed_when_it_is_told_of_again() -> None:
+    passed = State(head=B, decided=B, deployed=A, delivery="d0")
+    step, asked = take(passed)
+    assert asked == [ReadHead()]
+    assert step.verdict is not None
+    assert (step.verdict.state, step.verdict.trigger) == (replace(passed, delivery="d1"), None)
 
 
 def test_what_cannot_be_compared_is_deployed() -> None:
