@@ -77,6 +77,13 @@ class Shop:
     @classmethod
     def open(cls, people: People, hub: Hub, token: str, *, name: str = "shop", **spec: Any) -> Shop:
         """Make both, and wait until the Project runs."""
+        shop = cls.make(people, hub, token, name=name, **spec)
+        shop.ran("Create", 1, shop.last)
+        return shop
+
+    @classmethod
+    def make(cls, people: People, hub: Hub, token: str, *, name: str = "shop", **spec: Any) -> Shop:
+        """Make both."""
         repository = {
             "owner": "acme",
             "name": f"pushed-{next(_numbers)}",
@@ -88,7 +95,6 @@ class Shop:
         people.secret(GLOBAL, token)
         people.apply("GitHubUser", "default", {})
         shop.apply(**spec)
-        shop.ran("Create", 1, shop.last)
         return shop
 
     def apply(self, *, annotations: Mapping[str, str] | None = None, **spec: Any) -> None:
@@ -152,7 +158,9 @@ class Shop:
 
     def followed(self) -> Followed | None:
         """Return what a gateway would know to concern this Project."""
-        return followed(self.project(), None, KEYS, default_api=self.hub.api_url)
+        ref = self.project()["spec"].get("installationRef")
+        installation = self.people.get("GitHubInstallation", ref["name"]) if ref else None
+        return followed(self.project(), installation, KEYS, default_api=self.hub.api_url)
 
     def template(self) -> dict[str, str]:
         """Return the annotations of the pods."""

@@ -106,6 +106,15 @@ async def test_a_github_that_is_away_deploys_nothing_and_is_told_of_when_it_last
     assert (await bench.look(obj)).rolls
 
 
+async def test_what_waits_is_timed_from_the_first_look(bench: Bench) -> None:
+    obj = bench.project(push=PUSH, spec={"deploy": {"debounce": "0s"}})
+    bench.github.troubles["head"] = AWAY
+    assert (await bench.look(obj)).delay is AWAY
+    bench.clock.move(60)
+    with pytest.raises(Transient):
+        await bench.look(obj)
+
+
 async def test_a_branch_that_is_gone_is_told_of_at_once(bench: Bench) -> None:
     bench.github.troubles["head"] = Stalled(Reason.BRANCH_NOT_FOUND, "No such branch.")
     with pytest.raises(Stalled):
