@@ -181,11 +181,11 @@ def running_operator(lab: Lab, kube: Kube, folder: Path, **more: str) -> Iterato
 WARNINGS = ("-W", "error", "-W", "ignore:unclosed transport:ResourceWarning")
 
 
-def start_operator(environment: Mapping[str, str], folder: Path) -> Mooring:
+def start_operator(environment: Mapping[str, str], folder: Path, module: str = "mooring") -> Mooring:
     """Start the process; it says in its log where the admin server listens."""
     with (folder / "operator.out").open("ab") as out, (folder / "operator.err").open("ab") as err:
         process = subprocess.Popen(
-            [sys.executable, *WARNINGS, "-m", "mooring", "operator"],
+            [sys.executable, *WARNINGS, "-m", module, "operator"],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
             stdout=out,
