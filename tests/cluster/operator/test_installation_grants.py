@@ -269,10 +269,18 @@ def test_a_faked_status_gets_no_token_for_what_is_not_granted(
         lender.refer(consumer, project, repository)
     working(consumer, "honest")
     working(consumer, "liar")
-    # Under the name that is granted, and under its own.
-    for name in ("shop", "vault"):
-        faked(consumer, "liar", lender.name(name), lender.account.repositories["vault"])
-        consumer.until_condition("liar", "Ready", "False", "RepositoryNotCovered", seconds=SECONDS)
+    # Under the name that is granted: GitHub is asked, since nobody signed that, and another repository was meant.
+    faked(consumer, "liar", lender.name("shop"), lender.account.repositories["vault"])
+    consumer.until_condition("liar", "Ready", "False", "RepositoryChanged", seconds=SECONDS)
+    # Under its own, which is not the one that the spec names: what GitHub says takes its place.
+    faked(consumer, "liar", lender.name("vault"), lender.account.repositories["vault"])
+    consumer.until(
+        "Project",
+        "liar",
+        lambda found: (found or {})["status"]["source"]["repositoryId"] == lender.account.repositories["shop"],
+        "the truth",
+        seconds=SECONDS,
+    )
     assert reaches(hub, working(consumer, "honest")) == [lender.name("shop")]
     vault = lender.account.repositories["vault"]
     asked = [entry["asked"] for entry in mints(hub, since, lender.number)]
