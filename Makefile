@@ -31,7 +31,8 @@ help: ## Say what there is to do
 .PHONY: setup
 setup: $(READY) ## Install what the checks, the tests and the lab need (into the user's cache folder)
 
-$(READY): requirements/dev.txt
+# Order only: the name of the folder tells what it is made of, and a fresh clone is newer than any.
+$(READY): | requirements/dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else 1)' 2>/dev/null || { \
 	  echo "mooring needs Python 3.11 or newer; '$(PYTHON)' is $$($(PYTHON) -V 2>&1 || true). Name another with PYTHON=..." >&2; exit 2; }
 	@echo "== Python environment (about a minute, once) -> $(VENV)"

@@ -119,7 +119,7 @@ class Cluster(Protocol):
 class Records(Protocol):
     """Where the gateway records what came by webhook. Every method is one request, and is soon given up."""
 
-    async def record(
+    async def merge_recorded(
         self,
         kind: OwnKind,
         namespace: str,

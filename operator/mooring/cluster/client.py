@@ -129,7 +129,7 @@ class KubernetesCluster:
                 continue  # read again: the uid decides whether it may be written
         raise Changed(f"{asked.subject} changes faster than its status can be written")
 
-    async def record(
+    async def merge_recorded(
         self,
         kind: OwnKind,
         namespace: str,

@@ -34,7 +34,9 @@ async def record(
     cluster: KubernetesCluster, people: People, name: str, version: str, seconds: float = PATIENCE
 ) -> Object:
     fields = {"push": PUSH}
-    return await cluster.record("Project", people.namespace, name, fields, resource_version=version, seconds=seconds)
+    return await cluster.merge_recorded(
+        "Project", people.namespace, name, fields, resource_version=version, seconds=seconds
+    )
 
 
 async def read(cluster: KubernetesCluster, people: People, name: str, seconds: float = PATIENCE) -> Object | None:

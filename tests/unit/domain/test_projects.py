@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -284,3 +285,26 @@ def test_the_url(expose: dict[str, Any] | None, url: str | None) -> None:
 def test_the_end_of_a_token_is_told() -> None:
     expiring = Resolution("project", Reason.PROJECT_TOKEN, "m", token=PAT, kind="fine-grained", expires_at=NOW)
     assert status_fields(outcome(resolution=expiring), 1)["token"]["expiresAt"] == "2026-03-01T12:00:00Z"
+
+
+def test_a_source_that_cannot_be_followed_yet_is_no_memory_to_go_by() -> None:
+    """Else the next run would take the revision of the source before for one of this."""
+    outcome = Outcome(project(spec=GITHUB), RESOLVED, SOURCE, None, GONE, DONE, has_token=True, held=True)
+    assert not {"source", "pending"} & set(status_fields(outcome, 1))
+    found = next(one for one in conditions(outcome) if one.type is ConditionType.SOURCE_RESOLVED)
+    assert (found.status, found.reason) == (None, Reason.PROGRESSING)
+
+
+def test_the_status_tells_what_was_read_for_which_push() -> None:
+    source = replace(SOURCE, delivery="d1", redeploy="now", pin="c" * 40, proof="v1.x", deployed_sha="d" * 40)
+    outcome = Outcome(
+        project(spec=GITHUB), RESOLVED, source, None, None, DONE, has_token=True, pending={"sha": SHA, "delivery": "d0"}
+    )
+    fields = status_fields(outcome, 1)
+    wanted = {"delivery": "d1", "redeploy": "now", "pinnedSha": "c" * 40, "proof": "v1.x", "decidedSha": SHA}
+    assert {name: fields["source"][name] for name in wanted} == wanted
+    assert fields["pending"] == {"sha": SHA, "delivery": "d0"}
+    assert source.sha == "c" * 40
+    assert replace(source, pin=None).sha == "d" * 40
+    # What is none any more goes from the status.
+    assert changed_fields({"source": fields["source"]}, {"source": SOURCE.status()})["source"]["pinnedSha"] is None

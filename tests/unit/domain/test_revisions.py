@@ -9,13 +9,26 @@ from typing import Any
 import pytest
 
 from mooring.domain.resources.project_status import HISTORY_MAX, RevisionStatus, Trigger
-from mooring.domain.revisions import Asked, Running, decide, is_under_way, recover, with_applied
+from mooring.domain.revisions import (
+    Asked,
+    Belief,
+    Running,
+    as_remembered,
+    belief,
+    decide,
+    is_under_way,
+    recover,
+    with_an_image_of_ours,
+    with_applied,
+)
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 A, B = "a" * 40, "b" * 40
 STORED = RevisionStatus(
     sha=A, short_sha=A[:7], trigger=Trigger.CREATE, checkout_image="img:1", deployed_at=NOW.replace(microsecond=0)
 )
+OTHER = STORED.model_copy(update={"sha": B})
+BARE = RevisionStatus(trigger=Trigger.CREATE)
 ASKED = Asked(sha=A, pinned=False, checksum="c1", restart=None, template="t1", generation=1)
 LIVE = Running(checksum="c1", restart=None, template="t1", generation="1")
 
@@ -58,6 +71,55 @@ def test_pinning_what_ran_before_is_a_rollback() -> None:
     older = STORED.model_copy(update={"sha": B})
     made = run(asked=replace(ASKED, sha=B, pinned=True), history=[STORED, older])
     assert made.revision.trigger is Trigger.ROLLBACK
+
+
+def test_a_push_says_what_it_was_and_only_where_it_brought_the_commit() -> None:
+    pushed = replace(ASKED, sha=B, cause=Trigger.PUSH, delivery="d1")
+    made = run(asked=pushed).revision
+    assert (made.sha, made.trigger, made.delivery) == (B, Trigger.PUSH, "d1")
+    manual = run(asked=replace(pushed, cause=Trigger.MANUAL, pinned=True)).revision
+    assert (manual.trigger, manual.delivery) == (Trigger.MANUAL, "d1")
+    # The commit runs already, and something else changed.
+    token = run(asked=replace(pushed, sha=A, checksum="c2")).revision
+    assert (token.trigger, token.delivery) == (Trigger.TOKEN, None)
+    assert not run(asked=replace(pushed, sha=A)).new
+
+
+@pytest.mark.parametrize(
+    ("found", "history", "own", "edited", "believed"),
+    [
+        (STORED, [], False, False, Belief.STORED),
+        (None, [], True, False, Belief.STORED),
+        (None, [], False, False, Belief.ASK),
+        (None, [STORED], False, False, Belief.ASK),
+        (OTHER, [], False, False, Belief.ASK),
+        (OTHER, [OTHER], False, False, Belief.ASK),
+        (OTHER, [], True, False, Belief.STORED),
+        (OTHER, [STORED], False, False, Belief.RUNNING),
+        (OTHER, [STORED], False, True, Belief.STORED),
+        (BARE, [STORED], False, False, Belief.ASK),
+    ],
+)
+def test_what_is_believed_of_a_status(
+    found: RevisionStatus | None, history: list[RevisionStatus], own: bool, edited: bool, believed: Belief
+) -> None:
+    assert belief(STORED, history, found, own=own, edited=edited) is believed
+
+
+def test_what_runs_is_found_again_in_the_history() -> None:
+    read = STORED.model_copy(update={"deployed_at": NOW - timedelta(days=1)})
+    assert as_remembered(read, [OTHER, STORED]) == STORED
+    assert as_remembered(read, [OTHER]) == read
+
+
+@pytest.mark.parametrize(
+    ("stored", "found", "image"),
+    [("img:1", "img:1", "img:1"), ("img:2", "img:1", "img:2"), ("evil", "img:1", "img:1"), ("evil", None, "img:2")],
+)
+def test_a_status_names_no_image(stored: str, found: str | None, image: str) -> None:
+    revision = STORED.model_copy(update={"checkout_image": stored})
+    running = STORED.model_copy(update={"checkout_image": found}) if found is not None else None
+    assert with_an_image_of_ours(revision, running, "img:2").checkout_image == image
 
 
 def test_a_new_generation_that_leaves_the_pods_alone_rolls_nothing() -> None:

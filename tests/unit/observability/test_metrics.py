@@ -10,6 +10,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from mooring.domain.errors import Stalled, Transient, Waiting
 from mooring.domain.names import OwnKind
 from mooring.domain.reasons import Reason
+from mooring.observability.gateway_metrics import GatewayMetrics
 from mooring.observability.metrics import Metrics, Result, result_of
 
 REFERENCE = Path(__file__).parents[3] / "docs" / "reference" / "metrics.md"
@@ -72,11 +73,19 @@ def test_two_registries_share_nothing() -> None:
 
 
 def test_the_reference_lists_every_metric_with_its_labels() -> None:
-    rows = re.findall(r"^\| `(mooring_\w+?)(?:\{([\w,]+)\})?` \|", REFERENCE.read_text(encoding="utf-8"), re.MULTILINE)
-    listed = {name: set(labels.split(",")) if labels else set() for name, labels in rows}
+    operators, _, gateways = REFERENCE.read_text(encoding="utf-8").partition("## The gateway's")
+    listed = _listed(operators)
 
     assert {name: labels for name, labels in listed.items() if name not in OF_OTHERS} == _names(_used().registry)
     assert listed.keys() >= OF_OTHERS
+    shared = {"mooring_build_info"}
+    own = {name: labels for name, labels in _names(GatewayMetrics().registry).items() if name not in shared}
+    assert _listed(gateways) == own
+
+
+def _listed(text: str) -> dict[str, set[str]]:
+    rows = re.findall(r"^\| `(mooring_\w+?)(?:\{([\w,]+)\})?` \|", text, re.MULTILINE)
+    return {name: set(labels.split(",")) if labels else set() for name, labels in rows}
 
 
 def test_no_label_says_whose_it_is() -> None:

@@ -1,4 +1,4 @@
-"""What a status still says of a Project's source: nothing, where the spec means another one by now."""
+"""What a status still says of a Project's source: nothing, where the spec means another one, or it is not proven."""
 
 from __future__ import annotations
 
@@ -6,10 +6,15 @@ from typing import Any
 
 import pytest
 
+from mooring.domain.errors import Stalled
 from mooring.domain.origins import AllowedHosts
+from mooring.domain.projects import SourceFacts
+from mooring.domain.reasons import Reason
 from mooring.domain.resources.project import Project
+from mooring.ports import Object
 from mooring.services.sources import Sources
 from tests.unit.objects import raw_project
+from tests.unit.services.followed import AT_HAND, A, B, C, World, parsed
 from tests.unit.services.platforms import Nothing, platform
 
 NOBODY: Any = Nothing()
@@ -36,3 +41,105 @@ def test_a_commit_is_never_looked_for_in_another_repository() -> None:
     assert remembered({"git": {"url": "https://git.example.com/team/shop"}}, GITHUB) is None
     assert remembered({"github": {"repository": "acme/shop"}}, GIT) is None
     assert remembered({"github": {"repository": "acme/shop"}}, GITHUB) is not None
+
+
+# --- what is known, and what GitHub is asked again ---
+
+
+async def found(world: World, obj: Object) -> SourceFacts:
+    facts = await world.sources.find(parsed(obj), obj, AT_HAND)
+    assert facts is not None
+    return facts
+
+
+async def test_what_was_proven_is_known_without_a_question() -> None:
+    world = World()
+    obj = world.project(source={"delivery": "d1", "redeploy": "now"})
+    facts = await found(world, obj)
+    assert (facts.sha, facts.delivery, facts.redeploy, facts.fresh) == (A, "d1", "now", False)
+    assert facts.proof == obj["status"]["source"]["proof"]
+    assert world.github.asked == []
+
+
+@pytest.mark.parametrize(
+    "claim",
+    [{"proof": None}, {"proof": "v1.x"}, {"branch": "other"}, {"decidedSha": None}],
+    ids=["no-proof", "another-proof", "branch", "nothing-decided"],
+)
+async def test_what_is_not_proven_is_asked_again(claim: dict[str, Any]) -> None:
+    world = World()
+    facts = await found(world, world.project(source=claim))
+    assert "repository" in world.github.asked
+    assert (facts.branch, facts.repository_id, facts.sha) == ("main", 7, A)
+    assert facts.proof == world.project()["status"]["source"]["proof"]
+
+
+async def test_a_proof_is_about_one_project_alone() -> None:
+    world = World()
+    obj = world.project()
+    obj["metadata"]["uid"] = "another"
+    await found(world, obj)
+    assert world.github.asked == ["repository"]
+
+
+async def test_another_repository_under_the_name_is_refused() -> None:
+    world = World()
+    world.github.id = 8
+    with pytest.raises(Stalled) as refused:
+        await found(world, world.project(source={"proof": None}))
+    assert refused.value.reason is Reason.REPOSITORY_CHANGED
+
+
+async def test_a_new_proof_keeps_what_was_decided() -> None:
+    """Keys are new, a branch has moved on: that alone rolls nothing, and the head is not even read."""
+    world = World()
+    world.github.tip = C
+    facts = await found(world, world.project(source={"proof": None, "decidedSha": B, "delivery": "d1"}))
+    assert (facts.decided_sha, facts.sha, facts.delivery) == (B, A, "d1")
+    assert world.github.asked == ["repository"]
+
+
+async def test_a_changed_spec_keeps_the_commit_that_runs_after_a_push_that_was_passed_over() -> None:
+    world = World()
+    world.github.tip = C
+    obj = world.project(source={"decidedSha": B, "headSha": B, "delivery": "d1"}, metadata={"generation": 2})
+    facts = await found(world, obj)
+    assert (facts.decided_sha, facts.sha) == (B, A)
+    assert world.github.asked == ["repository"]
+
+
+@pytest.mark.parametrize(
+    ("source", "reads"),
+    [
+        ({"pinnedSha": A, "decidedSha": B}, True),
+        ({"pinnedSha": A, "decidedSha": A}, True),
+        # As an earlier version stored it: it noted neither pins nor deliveries nor proofs.
+        ({"proof": None, "decidedSha": B}, True),
+        ({"proof": None, "decidedSha": A}, False),
+        ({"proof": None, "decidedSha": B, "delivery": "d1"}, False),
+    ],
+)
+async def test_what_was_pinned_goes_to_the_head(source: dict[str, Any], reads: bool) -> None:
+    world = World()
+    world.github.tip = C
+    facts = await found(world, world.project(source=source, metadata={"generation": 2}))
+    assert facts.sha == (C if reads else A)
+    assert (facts.decided_sha == C) is reads
+
+
+async def test_a_pin_is_noted_and_checked() -> None:
+    world = World()
+    world.github.on_branch = frozenset({B})
+    facts = await found(world, world.project(follow={"revision": B}, metadata={"generation": 2}))
+    assert (facts.sha, facts.status()["pinnedSha"], facts.decided_sha) == (B, B, A)
+    assert world.github.asked == ["repository", "on_a_branch"]
+
+
+async def test_a_redeploy_that_was_asked_for_before_the_source_was_proven_is_noted_alone() -> None:
+    world, asked = World(), {"annotations": {"mooring.dev/redeploy": "now"}, "generation": 2}
+    new = world.project(metadata=asked)
+    new["status"] = {}
+    assert (await found(world, new)).redeploy == "now"
+    assert (await found(world, world.project(source={"proof": None}, metadata=asked))).redeploy == "now"
+    assert (await found(world, world.project(metadata=asked))).redeploy is None
+    assert (await found(world, world.project(source={"redeploy": "old"}, metadata=asked))).redeploy == "old"

@@ -216,11 +216,7 @@ def _read(obj: Object) -> Following | None:
     evidence = {
         "metadata": {"namespace": metadata["namespace"], "uid": metadata["uid"]},
         "spec": {
-            # Which of its names the repository is looked up by says nothing of who it is; that there is one, does.
-            "source": {
-                "github": {"repository": None, "host": source["github"].get("host")},
-                "branch": source.get("branch"),
-            },
+            "source": {"github": source["github"], "branch": source.get("branch")},
             "installationRef": spec.get("installationRef"),
         },
         "status": {"source": {name: proven.get(name) for name in ("repositoryId", "branch", "proof")}},

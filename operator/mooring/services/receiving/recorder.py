@@ -30,6 +30,8 @@ PATCHES_AT_ONCE = 16
 # What may wait to be recorded, for one object and for all.
 WAITING_FOR_ONE = 1_000
 WAITING_IN_ALL = 20_000
+# What is looked at for one delivery without giving others their turn.
+AT_A_TIME = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +126,15 @@ class Recorder(Generic[E]):
 
     async def record(self, wanted: Iterable[tuple[Place, E]]) -> list[Told | NotRecorded | None]:
         """Record each entry in its object; tell what became of each as soon as that is known of all, or time is up."""
-        told = [self._join(place, entry) for place, entry in wanted]
-        if not told:
-            return []
+        told: list[asyncio.Future[Told | None]] = []
         try:
+            for place, entry in wanted:
+                told.append(self._join(place, entry))
+                if len(told) % AT_A_TIME == 0:
+                    # A ref may be followed by thousands: others have their turn meanwhile.
+                    await asyncio.sleep(0)
+            if not told:
+                return []
             await asyncio.wait(told, timeout=self._shared.pace.give_up)
             return [_outcome(each) for each in told]
         finally:
@@ -194,7 +201,7 @@ class Recorder(Generic[E]):
             return True
         seconds = self._shared.pace.attempt
         try:
-            answer = await self._shared.records.record(
+            answer = await self._shared.records.merge_recorded(
                 self._book.kind, *place, decision.fields, resource_version=decision.version, seconds=seconds
             )
         except Changed:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mooring.domain.webhooks.following import followed
 from mooring.domain.webhooks.keys import Keys, hook_path_id, via_hook, via_installation
 from mooring.services.receiving.followers import Followers
 from mooring.services.receiving.seen import Place
@@ -105,6 +106,28 @@ def test_another_branch_in_the_spec_ends_it_until_it_is_proven_again() -> None:
     assert found(followers) == []
     followers.put(versioned(project(by=acme, branch="next", source={"branch": "next"}), 12))
     assert found(followers, "refs/heads/next") == [SHOP]
+
+
+def test_what_is_kept_says_all_that_a_proof_is_looked_at_with() -> None:
+    acme = installation()
+    for by in (None, acme):
+        for source in (
+            {},
+            {"branch": BRANCH},
+            {"branch": "next"},
+            {"github": {"repository": "acme/shop", "repositoryId": REPOSITORY_ID}},
+            {"github": {"repository": "acme/shop", "repositoryId": 1}},
+            {"github": {"repository": "acme/shop", "host": "github.example.com"}},
+            {"github": {"repository": "acme/shop", "host": "elsewhere.example.com"}},
+            {"github": None, "git": {"url": "https://github.example.com/acme/shop"}},
+        ):
+            obj = project(by=by)
+            obj["spec"]["source"] |= source
+            followers = made()
+            followers.put_installation(acme)
+            followers.put(obj)
+            kept = followers.get(SHOP)
+            assert (kept and kept.followed) == followed(obj, by, KEYS, default_api=API), source
 
 
 def test_an_installation_that_goes_ends_what_is_by_way_of_it() -> None:

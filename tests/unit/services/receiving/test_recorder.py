@@ -204,14 +204,14 @@ def test_an_answer_that_is_lost_is_found_to_be_stored(folder: Path) -> None:
     async def scene() -> None:
         store = world()
         replica = Replica(store, folder)
-        asked = store.record
+        asked = store.merge_recorded
 
         async def lost(*args: Any, **more: Any) -> Any:
-            store.record = asked  # type: ignore[method-assign]
+            store.merge_recorded = asked  # type: ignore[method-assign]
             await asked(*args, **more)
             raise AWAY
 
-        store.record = lost  # type: ignore[method-assign]
+        store.merge_recorded = lost  # type: ignore[method-assign]
         verdict = await replica.push()
         assert (verdict.status, verdict.outcome) == (200, "duplicate")
         assert len(store.writes) == 1
@@ -297,17 +297,17 @@ def test_a_push_is_recorded_in_all_or_not_told_as_stored(folder: Path) -> None:
     async def scene() -> None:
         store = world(project("second", by=ACME))
         replica = Replica(store, folder)
-        asked = store.record
+        asked = store.merge_recorded
 
         async def one_fails(kind: Any, namespace: str, name: str, *args: Any, **more: Any) -> Any:
             if name == "second":
                 raise AWAY
             return await asked(kind, namespace, name, *args, **more)
 
-        store.record = one_fails  # type: ignore[method-assign]
+        store.merge_recorded = one_fails  # type: ignore[method-assign]
         assert (await replica.push()).status == 503
         assert stored(store)["sha"] == sha(1)
-        store.record = asked  # type: ignore[method-assign]
+        store.merge_recorded = asked  # type: ignore[method-assign]
         # Sent again, it is recorded where it was missed.
         verdict = await replica.push()
         assert (verdict.status, verdict.sentence) == (202, "Recorded in 1 Project.")

@@ -111,7 +111,7 @@ class Store:
         obj.setdefault("status", {}).update(status)
         return copy.deepcopy(obj)
 
-    async def record(
+    async def merge_recorded(
         self,
         kind: OwnKind,
         namespace: str,
