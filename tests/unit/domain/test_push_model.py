@@ -155,9 +155,20 @@ class Pushing(RuleBasedStateMachine):
         self._push(self.github.commit(history[min(back, len(history) - 1)], "src/a", "forced"))
 
     @precondition(lambda self: self._may_go_back())
+    @rule(pause=PAUSES)
+    def there_and_back(self, pause: float) -> None:
+        """A, which is decided on, then B, and A again."""
+        COUNTED["there and back"] += 1
+        self.all_is_well()
+        self.pass_time(pause)
+        self._push(self.github.commit(self.github.head, "src/a", "there"))
+        self.rewound = self.github.shown is not None
+        self._push(self.github.history(self.github.head)[1])
+
+    @precondition(lambda self: self._may_go_back())
     @rule(back=st.integers(1, 3), pause=PAUSES)
     def revert(self, back: int, pause: float) -> None:
-        """A, B, A: the branch goes back to a commit that it had."""
+        """The branch goes back to a commit that it had."""
         COUNTED["revert"] += 1
         self.pass_time(pause)
         history = self.github.history(self.github.head)
@@ -399,6 +410,8 @@ class Pushing(RuleBasedStateMachine):
             return
         heads = iter(self.github.heads)
         assert all(sha in heads for sha in self.rollouts), "an older commit was rolled out after a newer one"
+        skipped = [sha for sha in self.rollouts if self.github.commits[sha].message == "[skip ci]"]
+        assert self.kind == "all" or not skipped, "what its message skips was rolled out"
         changes = sum(now != before for before, now in zip(self.reads, self.reads[1:], strict=False))
         assert len(self.rollouts) <= changes
 
@@ -479,7 +492,7 @@ def test_a_push_becomes_one_redeploy_whatever_happens() -> None:
 
 
 HAPPENS = (
-    *("push", "forced push", "revert", "deletion", "re-creation", "push elsewhere"),
+    *("push", "forced push", "revert", "there and back", "deletion", "re-creation", "push elsewhere"),
     *("lag", "delivery", "double delivery", "replay", "quiet time"),
     *("PATCH", "PATCH of several", "conflict of a gateway", "crash of a gateway", "crash of a gateway, stored"),
     *("answer: recorded", "answer: duplicate", "answer: superseded", "foreign write"),
