@@ -1,8 +1,8 @@
 """A signed push becomes exactly one redeploy: on a real API server, with real processes and GitHub's real deliveries.
 
 What tests/unit/domain/test_push_model.py tries with pure rules takes place here: an operator and two gateways under
-their own Roles, and a GitHub whose deliveries come late, twice and in another order, whose API lags, and which is asked for
-them again. Processes are killed, and somebody else writes to the same objects all the time.
+their own Roles, and a GitHub whose deliveries come late, twice and in another order, whose API lags, and which is asked
+for them again. Processes are killed, and somebody else writes to the same objects all the time.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ from tests.cluster.process import (
 pytestmark = pytest.mark.scale
 
 EXAMPLES = 20
-FEWEST_STEPS, MOST_STEPS = 5, 10
+FEWEST_STEPS, MOST_STEPS = 5, 8
 ACCOUNT, INSTALLATION, SECRET = "model", "acme", "the-webhook-secret-of-the-model"
 # Seconds until all that was pushed has led to what it leads to: GitHub has a minute to show what lags.
 CONVERGES = 120.0
@@ -216,8 +216,8 @@ def troublemaker(site: Site) -> Iterator[None]:
     def trouble() -> None:
         people = People(kube, site.people.namespace)
         for number in itertools.count(1):
-            # Thirty a second: more than either writes, and not so many that nobody else gets a turn.
-            if end.wait(0.03):
+            # More than either writes, and not so many that they cost more than all the rest.
+            if end.wait(0.15):
                 return
             if (name := site.troubled) is not None:
                 body = {"status": {"webhook": {"state": f"State{number}"}}}
@@ -318,6 +318,11 @@ class Example:
         """Somebody sends a delivery again who had recorded it."""
         self._again("replay", number)
 
+    def rest(self, _: int) -> None:
+        """Nobody does anything until what was pushed runs."""
+        COUNTED["rest"] += 1
+        self._settle()
+
     def _again(self, action: str, number: int) -> None:
         known = sorted({each["guid"]: each["id"] for each in self._deliveries()}.items(), key=lambda each: each[1])
         if known:
@@ -354,17 +359,17 @@ class Example:
                 self.site.hub.control("POST", f"/deliveries/{each['guid']}/redeliver")
         return not open_ and all(each["status"] != "pending" for each in attempts)
 
-    def end(self) -> None:
-        """In the end the newest head runs, it took no more rollouts than heads, and nothing rolls afterwards."""
+    def _settle(self) -> None:
         if not self.exists:
             self.push()
         until(self._answered, "an answer to every delivery", self._deliveries)
-        head = self.heads[-1]
-        found = self.site.people.until(
-            "Project", self.shop.name, lambda obj: is_done(obj, head), f"{head[:7]}", seconds=CONVERGES
-        )
+        head, name = self.heads[-1], self.shop.name
+        self.site.people.until("Project", name, lambda obj: is_done(obj, head), f"run {head[:7]}", seconds=CONVERGES)
+
+    def end(self) -> None:
+        """In the end the newest head runs, it took no more rollouts than heads, and nothing rolls afterwards."""
+        self._settle()
         self.site.troubled = None
-        assert found is not None
         rollouts = self._rollouts()
         changes = sum(now != before for before, now in itertools.pairwise(self.heads))
         assert 1 <= rollouts <= 1 + changes
@@ -411,7 +416,7 @@ def until(holds: Callable[[], bool], what: str, shown: Callable[[], object]) -> 
 STEPS: tuple[Callable[[Example, int], None], ...] = (
     *(Example.push, Example.burst, Example.push_by_force, Example.there_and_back, Example.delete),
     *(Example.push_elsewhere, Example.misdeliver, Example.lag, Example.redeliver, Example.replay),
-    *(Example.kill_the_operator, Example.kill_a_gateway),
+    *(Example.kill_the_operator, Example.kill_a_gateway, Example.rest),
 )
 
 
@@ -420,9 +425,9 @@ def site(lab: Lab, kube: Kube, namespace: str, tmp_path_factory: pytest.TempPath
     """Return what all examples share."""
     hub = Hub(lab.env)
     hub.seed(users=[{"login": "alice"}], organizations=[{"login": ACCOUNT, "members": {"alice": "admin"}}])
-    with running(lab, kube, hub, People(kube, namespace), tmp_path_factory.mktemp("pushes")) as found:
-        with troublemaker(found):
-            yield found
+    folder = tmp_path_factory.mktemp("pushes")
+    with running(lab, kube, hub, People(kube, namespace), folder) as found, troublemaker(found):
+        yield found
     assert hub.violations() == []
     hub.close()
 
