@@ -11,6 +11,7 @@ from lab import Lab
 from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, People
 from tests.cluster.operator import pushes
+from tests.cluster.operator.apps import install, make_app, put_app
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pushes import Shop
 from tests.cluster.process import Mooring
@@ -166,6 +167,27 @@ def test_a_push_that_waits_for_a_word(shop: Open, hub: Hub) -> None:
     it.handled(guid, 3)
     it.apply()
     assert it.ran("Push", 4, last.sha)["delivery"] == guid
+
+
+def test_a_push_that_an_app_tells_of(shop: Open, hub: Hub, people: People) -> None:
+    """The branch is read with the installation's token; no other credential is asked for anything."""
+    app = make_app(hub)
+    install(hub, app)
+    put_app(people, app)
+    people.apply("GitHubInstallation", "it", {"account": "acme", "appSecretRef": {"name": "app"}})
+    people.settled("it", kind="GitHubInstallation")
+    it = shop(installationRef={"name": "it"})
+    known = it.followed()
+    assert known is not None
+    assert known.via.startswith("installation/")
+    mark = hub.mark()
+    guid = it.tell(it.push())
+    assert it.ran("Push", 2, it.last)["delivery"] == guid
+    asked = {
+        entry["credential"] for entry in hub.journal(mark) if f"/repositories/{it.repository_id}/" in entry["path"]
+    }
+    assert len(asked) == 1
+    assert not any(credential.startswith("token-") for credential in asked)
 
 
 def test_a_github_that_lags(shop: Open, hub: Hub) -> None:

@@ -62,7 +62,7 @@ def operators(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPathF
 def shop(namespace: str, kube: Kube, operators: Operators, hub: Hub, fresh: TokenMaker) -> Callable[..., Shop]:
     """Return a maker of Projects with a repository of its own each."""
     people, token = People(kube, namespace), fresh()
-    return lambda **spec: Shop.open(people, hub, token, **spec)
+    return lambda **spec: Shop.make(people, hub, token, **spec)
 
 
 def forge(it: Shop, fields: Mapping[str, Any]) -> None:
@@ -94,14 +94,16 @@ def test_what_a_status_claims_is_not_rolled_out(shop: Callable[..., Shop], opera
     names = list(claims({"source": {}, "revision": {}}, "", ""))
     shops = {name: shop(name=name) for name in names}
     told: dict[str, dict[str, Any]] = {}
-    for name, it in shops.items():
-        first = it.last
+    firsts = {name: it.last for name, it in shops.items()}
+    for it in shops.values():
+        it.ran("Create", 1, it.last)
         it.tell(it.push())
+    for name, it in shops.items():
         fork = {"owner": "mallory", "name": it.repository.partition("/")[2], "fork_of": it.repository}
         ((forked, _),) = hub.seed(repositories=[fork])["repositories"].items()
         pushed = hub.control("POST", "/push", {"repository": forked, "user": "mallory", "files": {"src/a": "evil"}})
         it.ran("Push", 2, it.last)
-        told[name] = claims(it.status, str(pushed["after"]), first)[name]
+        told[name] = claims(it.status, str(pushed["after"]), firsts[name])[name]
     for name, it in shops.items():
         forge(it, told[name])
     are_as_they_were(shops)
@@ -146,6 +148,7 @@ def is_ready_with(sha: str) -> Callable[[Object | None], bool]:
 
 def test_a_person_mends_what_somebody_claimed(shop: Callable[..., Shop]) -> None:
     it = shop()
+    it.ran("Create", 1, it.last)
     forge(it, {"source": {"repositoryId": 1}})
     it.people.until_condition(it.name, "Stalled", "True", "RepositoryChanged")
     assert it.followed() is None
@@ -158,6 +161,8 @@ def test_restarts_between_record_and_rollout(shop: Callable[..., Shop], operator
     """What was recorded while nobody was there, and what an operator left half done, comes to its end."""
     recorded, killed = shop(name="recorded"), shop(name="killed", deploy={"debounce": "1s"})
     stored, passed, idle = shop(name="stored"), shop(name="passed"), shop(name="idle")
+    for it in (recorded, killed, stored, passed, idle):
+        it.ran("Create", 1, it.last)
     guid = killed.tell(killed.push())
     with operators.away(killed=True):
         told = recorded.tell(recorded.push())

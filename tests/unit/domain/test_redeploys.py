@@ -158,8 +158,11 @@ DIVERGED = Comparison("diverged", frozenset(), "m")
 def test_a_github_that_lags_is_asked_again(
     head: str, compared: dict[tuple[str, str], Comparison | None], lags: bool
 ) -> None:
-    step, _ = take(head=head, compared=compared)
+    step, asked = take(head=head, compared=compared)
     assert (step.verdict is None) is lags
+    # The head and what the payload says are enough in most cases.
+    assert asked[1:] == [Compare(*pair) for pair in compared] if head == C else asked[1:] in ([], [Compare(A, B)])
+    assert head != A or asked == [ReadHead()]
     if lags:
         assert step.wait is not None
         assert (step.wait.lags, step.again) == (1, NOW + seconds(1))
@@ -173,8 +176,9 @@ def test_a_push_that_names_no_commit_claims_nothing(sha: str) -> None:
 
 def test_github_has_a_minute_and_then_shows_the_truth() -> None:
     wait: Wait | None = Wait("d1", NOW, NOW)
-    now, pauses = NOW + seconds(3), []
-    while wait is not None:
+    now = NOW + seconds(3)
+    pauses: list[float] = []
+    while wait is not None and len(pauses) < 20:
         later = after_lag(wait, now)
         if later is not None:
             assert later.until is not None
@@ -220,6 +224,14 @@ def test_what_is_passed_over_is_decided_on_and_does_not_run() -> None:
     verdict = decided(compared={(A, B): Comparison("ahead", frozenset(), "[skip ci]")})
     assert verdict.state == State(head=B, decided=B, deployed=A, delivery="d1")
     assert (verdict.trigger, verdict.skipped) == (None, "the commit's message has [skip ci]")
+
+
+def test_what_was_passed_over_is_not_deployed_when_it_is_told_of_again() -> None:
+    passed = State(head=B, decided=B, deployed=A, delivery="d0")
+    step, asked = take(passed)
+    assert asked == [ReadHead()]
+    assert step.verdict is not None
+    assert (step.verdict.state, step.verdict.trigger) == (replace(passed, delivery="d1"), None)
 
 
 def test_what_cannot_be_compared_is_deployed() -> None:

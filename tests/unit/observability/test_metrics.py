@@ -33,6 +33,7 @@ def _used() -> Metrics:
     metrics = Metrics(version="1.2.3")
     metrics.reconciled("Project", Result.OK, 0.2)
     metrics.event_dropped()
+    metrics.rolled_out(4.2)
     metrics.watch_queue(lambda: 7)
     metrics.watch_objects("Project", lambda: 3)
     metrics.watch_tokens("Project", "usable", lambda: 1)
@@ -49,6 +50,9 @@ def test_what_is_counted() -> None:
     assert value("mooring_reconcile_seconds_count", kind="Project") == 1
     assert value("mooring_reconcile_seconds_sum", kind="Project") == pytest.approx(0.2)
     assert value("mooring_reconcile_results_total", kind="Project", result="ok") == 1
+    assert value("mooring_push_to_rollout_seconds_sum") == pytest.approx(4.2)
+    buckets = {le: value("mooring_push_to_rollout_seconds_bucket", le=le) for le in ("1.0", "4.0", "5.0", "600.0")}
+    assert buckets == {"1.0": 0, "4.0": 0, "5.0": 1, "600.0": 1}
     assert value("mooring_queue_depth") == 7
     assert value("mooring_objects", kind="Project") == 3
     assert value("mooring_events_dropped_total") == 1

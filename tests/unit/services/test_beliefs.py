@@ -83,9 +83,9 @@ async def test_a_revision_of_an_operator_that_ended_is_confirmed_by_github() -> 
 
 
 async def test_a_commit_that_is_not_the_head_is_not_rolled_out() -> None:
-    """Whoever wrote it; what runs goes on, and the push is decided on anew."""
+    """Whoever wrote it, and though it once was; what runs goes on, and the push is decided on anew."""
     bench = Bench()
-    bench.github.tip = C
+    bench.github.tip, bench.github.on_branch = C, frozenset({B})
     seen = await bench.settle(under_way(bench), runs(A))
     assert counts(seen) == (A, A)
     assert seen.source is not None
