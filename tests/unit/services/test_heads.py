@@ -160,6 +160,39 @@ async def test_a_new_proof_leads_to_another_look(bench: Bench) -> None:
     obj["status"]["source"] |= {"headSha": B, "decidedSha": B}
     obj["status"]["revision"]["sha"] = B
     assert await bench.look(obj) == Look(second.facts, second.facts, None)
+    assert bench.github.asked == ["head", "compare"]
+
+
+async def test_a_look_whose_verdict_was_not_stored_is_taken_again(bench: Bench) -> None:
+    bench.github.tip = A
+    obj = bench.project(source={"proof": "v1.old"})
+    obj["status"]["source"]["proof"] = (await bench.look(obj)).facts.proof
+    bench.github.tip = B
+    bench.clock.move(5)
+    for _ in range(2):
+        assert (await bench.look(obj)).rolls
+        bench.clock.move(0.2)
+
+
+async def test_a_spec_that_was_changed_and_changed_back_leads_to_another_look(bench: Bench) -> None:
+    """In between, pushes to the branch were told that nobody follows it; the proof is the same as before."""
+    obj = bench.project(follow={"branch": "main"}, metadata={"generation": 3})
+    first = await bench.look(obj)
+    assert first.facts.proof == obj["status"]["source"]["proof"]
+    assert (first.verdict, first.again) == (None, NOW + timedelta(seconds=5))
+    obj["status"]["conditions"][0]["observedGeneration"] = 3
+    bench.clock.move(5)
+    assert (await bench.look(obj)).rolls
+
+
+async def test_a_source_that_is_proven_in_every_run_is_not_looked_at_for_ever(bench: Bench) -> None:
+    bench.github.tip = A
+    obj = bench.project(metadata={"generation": 3})
+    for _ in range(5):
+        again = (await bench.look(obj)).again
+        bench.clock.move(5)
+    assert again is None
+    assert bench.github.asked.count("head") == 1
 
 
 async def test_without_keys_there_is_no_proof_and_no_second_look() -> None:
