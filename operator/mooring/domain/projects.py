@@ -55,6 +55,8 @@ class SourceFacts:
     redeploy: str | None = None
     # The signature over what is said here.
     proof: str | None = None
+    # And the one over the pin, which is not part of that.
+    pin_proof: str | None = None
     # Whether GitHub said so in this very run; else it is what the status remembers.
     fresh: bool = field(default=False, compare=False)
 
@@ -78,6 +80,7 @@ class SourceFacts:
             "redeploy": self.redeploy,
             "pinnedSha": self.pin,
             "proof": self.proof,
+            "pinProof": self.pin_proof,
         }
 
 

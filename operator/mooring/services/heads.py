@@ -118,7 +118,7 @@ class Heads:
             return
         status: Mapping[str, Any] = obj.get("status") or {}
         conditions = status.get("conditions") or ()
-        found = next((c for c in conditions if c["type"] == ConditionType.SOURCE_RESOLVED), {})
+        found: Mapping[str, Any] = next((c for c in conditions if c["type"] == ConditionType.SOURCE_RESOLVED), {})
         cause = (obj["metadata"].get("generation"), facts.proof, found.get("lastTransitionTime"))
         if self._planned.get(key) != cause:
             self._planned[key] = cause

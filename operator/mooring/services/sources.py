@@ -12,6 +12,7 @@ from mooring.domain.projects import SourceFacts
 from mooring.domain.reasons import ConditionType, Reason
 from mooring.domain.redeploys import wish_of
 from mooring.domain.resources.project import Project, SourceSpec
+from mooring.domain.webhooks.keys import Pinned
 from mooring.ports import Object, Origin, RepositoryFacts
 from mooring.services import proofs
 from mooring.services.installations import Installations
@@ -144,7 +145,21 @@ class Sources:
         running = (status.get("revision") or {}).get("sha")
         if not running or not proofs.is_proven(self._platform, obj):
             return None
-        return self.remembered(project, source, running)
+        known = self.remembered(project, source, running)
+        return known if known is not None and self.has_proven_pin(project, known) else None
+
+    def has_proven_pin(self, project: Project, facts: SourceFacts) -> bool:
+        """Tell whether the commit that a Project pins, if any, is known to be one of its branch.
+
+        Whoever may write the status may say that it is; so this is signed like the rest. Of a plain git URL nobody can
+        tell, and nothing is asked.
+        """
+        if facts.pin is None or facts.repository_id is None or facts.fresh:
+            return True
+        return proofs.pins(self._platform, self._pinned(project, facts.repository_id, facts.pin), facts.pin_proof)
+
+    def _pinned(self, project: Project, repository_id: int, pin: str) -> Pinned:
+        return Pinned(str(project.metadata.uid), self._origin(project).api_url, repository_id, pin)
 
     def remembered(self, project: Project, source: Mapping[str, Any], running: str | None = None) -> SourceFacts | None:
         """Read the facts back from a status; None where they are about another source than the spec's."""
@@ -168,6 +183,7 @@ class Sources:
             delivery=source.get("delivery"),
             redeploy=source.get("redeploy"),
             proof=source.get("proof"),
+            pin_proof=source.get("pinProof"),
         )
 
     def _clone_url(self, project: Project, full_name: str) -> str:
@@ -190,7 +206,9 @@ class Sources:
         same = before.get("repositoryId") == found.id and before.get("branch") == branch
         decided, running = _still_decided(status, spec.revision) if same else (None, None)
         head = decided or await self._platform.github.head(origin, usable, found.id, branch, namespace=namespace)
+        pin_proof = None
         if spec.revision is not None:
+            pin_proof = proofs.pin_proof_of(self._platform, self._pinned(project, found.id, spec.revision))
             await self._check_pin(origin, usable, found, pin=spec.revision, branch=branch, namespace=namespace)
         return SourceFacts(
             provider=GITHUB,
@@ -207,6 +225,7 @@ class Sources:
             delivery=before.get("delivery"),
             redeploy=self._redeploy(project, obj),
             proof=proofs.proof_of(self._platform, obj, repository_id=found.id, branch=branch),
+            pin_proof=pin_proof,
             fresh=True,
         )
 

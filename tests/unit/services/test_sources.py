@@ -135,6 +135,35 @@ async def test_a_pin_is_noted_and_checked() -> None:
     assert world.github.asked == ["repository", "on_a_branch"]
 
 
+async def test_a_pin_that_was_checked_is_known_without_a_question() -> None:
+    world = World()
+    world.github.on_branch = frozenset({B})
+    spec: dict[str, Any] = {"follow": {"revision": B}}
+    checked = (await found(world, world.project(**spec, metadata={"generation": 2}))).status()
+    world.github.asked.clear()
+    facts = await found(world, world.project(**spec, source=checked))
+    assert (facts.sha, facts.pin_proof, world.github.asked) == (B, checked["pinProof"], [])
+    # It is about this commit, this repository and this Project.
+    for forged in (
+        world.project(follow={"revision": C}, source=checked),
+        world.project(**spec, source=checked, metadata={"uid": "another"}),
+        world.project(**spec, source={**checked, "pinProof": checked["proof"]}),
+        world.project(**spec, source={**checked, "pinProof": None}),
+    ):
+        world.github.asked.clear()
+        world.github.on_branch = frozenset()
+        with pytest.raises(Stalled) as refused:
+            await found(world, forged)
+        assert refused.value.reason is Reason.REVISION_NOT_FOUND
+        assert world.github.asked == ["repository", "on_a_branch"]
+
+
+async def test_without_keys_a_pin_is_asked_about() -> None:
+    world = World(keys=None)
+    with pytest.raises(Stalled):
+        await found(world, world.project(follow={"revision": B}, source={"pinProof": "v1.x"}))
+
+
 async def test_a_redeploy_that_was_asked_for_before_the_source_was_proven_is_noted_alone() -> None:
     world, asked = World(), {"annotations": {"mooring.dev/redeploy": "now"}, "generation": 2}
     new = world.project(metadata=asked)

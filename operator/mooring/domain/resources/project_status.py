@@ -80,6 +80,8 @@ class SourceStatus(Model):
     """The commit that `spec.source.revision` stays on, where it does."""
     proof: Line | None = None
     """Mooring's signature over what it proved about this source; nothing here counts without it."""
+    pin_proof: Line | None = None
+    """Mooring's signature over the pinned commit, once GitHub showed it on the branch; without it GitHub is asked."""
 
 
 class PushStatus(Model):
