@@ -57,6 +57,8 @@ class SourceFacts:
     proof: str | None = None
     # And the one over the pin, which is not part of that.
     pin_proof: str | None = None
+    # Since when the first of them stands there.
+    proven_at: str | None = None
     # Whether GitHub said so in this very run; else it is what the status remembers.
     fresh: bool = field(default=False, compare=False)
 
@@ -81,6 +83,7 @@ class SourceFacts:
             "pinnedSha": self.pin,
             "proof": self.proof,
             "pinProof": self.pin_proof,
+            "provenAt": self.proven_at,
         }
 
 

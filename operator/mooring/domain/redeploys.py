@@ -30,6 +30,9 @@ PATIENCE = timedelta(seconds=60)
 FIRST_PAUSE = timedelta(seconds=1)
 # How long after a new proof the branch is read once more: of a push in between, no gateway knew whom it concerns.
 SECOND_LOOK = timedelta(seconds=5)
+# And once again when every gateway knows it: one may take a watch that says nothing for current for 150 s, and has a
+# new key within two minutes.
+LAST_LOOK = timedelta(seconds=180)
 # What a pending commit waits for: the annotation that deploys it.
 MANUAL_DEPLOY = "ManualDeploy"
 # Characters of the annotation that are told apart.

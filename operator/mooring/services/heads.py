@@ -1,15 +1,16 @@
 """Heads of branches: read when a push, a person or a new proof asks for it, and only then.
 
 What is waited for is kept in memory: after a restart the wait begins anew, and what was not decided on is still to be
-found in the status.
+found in the status, like the time of a new proof.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mooring.domain import redeploys
@@ -49,9 +50,13 @@ class Look:
 class Heads:
     """Looks at branches."""
 
-    def __init__(self, platform: Platform, sources: Sources) -> None:
+    def __init__(self, platform: Platform, sources: Sources, spread: Callable[[], float] = random.random) -> None:
         self._platform = platform
         self._sources = sources
+        # Spreads what would else come for many Projects at once.
+        self._spread = spread
+        # Projects that this process has looked at.
+        self._met: set[Key] = set()
         self._waits: dict[Key, Wait] = {}
         # When branches are read once more after a proof, the soonest first.
         self._looks: dict[Key, tuple[datetime, ...]] = {}
@@ -66,6 +71,7 @@ class Heads:
         self._looks.pop(key, None)
         self._led.pop(key, None)
         self._planned.pop(key, None)
+        self._met.discard(key)
 
     async def look(self, project: Project, obj: Object, facts: SourceFacts, at_hand: AtHand) -> Look:
         """Decide on what nobody has decided on yet; raises Trouble that a person should know of."""
@@ -114,15 +120,38 @@ class Heads:
         A spec that was changed and changed back leaves the proof as it was; but while it said something else, pushes
         were told that nobody follows them.
         """
-        if not facts.fresh or facts.proof is None:
+        is_new = key not in self._met
+        self._met.add(key)
+        if facts.proof is None:
+            return
+        if not facts.fresh:
+            if is_new:
+                self._expect_after_a_restart(key, facts, now)
             return
         status: Mapping[str, Any] = obj.get("status") or {}
         conditions = status.get("conditions") or ()
         found: Mapping[str, Any] = next((c for c in conditions if c["type"] == ConditionType.SOURCE_RESOLVED), {})
         cause = (obj["metadata"].get("generation"), facts.proof, found.get("lastTransitionTime"))
-        if self._planned.get(key) != cause:
-            self._planned[key] = cause
-            self._looks[key] = (now + redeploys.SECOND_LOOK,)
+        if self._planned.get(key) == cause:
+            return
+        self._planned[key] = cause
+        soon, last = now + redeploys.SECOND_LOOK, now + redeploys.LAST_LOOK
+        if facts.proof == (status.get("source") or {}).get("proof"):
+            # Every gateway knows it, or will when one that was planned for is there.
+            self._looks[key] = (soon, *(at for at in self._looks.get(key, ())[-1:] if at > soon))
+        else:
+            self._looks[key] = (soon, last)
+
+    def _expect_after_a_restart(self, key: Key, facts: SourceFacts, now: datetime) -> None:
+        """Plan anew what another process had planned; nothing where every gateway has known the proof for long."""
+        try:
+            since = now - datetime.fromisoformat(facts.proven_at or "")
+        except (ValueError, TypeError):
+            return  # it is from an earlier version, or from somebody else
+        if timedelta(0) <= since < redeploys.LAST_LOOK:
+            soon = now + redeploys.SECOND_LOOK * (1 + self._spread())
+            last = now - since + redeploys.LAST_LOOK + redeploys.SECOND_LOOK * self._spread()
+            self._looks[key] = tuple(sorted((soon, last)))
 
     def _next_look(self, key: Key, now: datetime) -> datetime | None:
         return next((at for at in self._looks.get(key, ()) if at > now), None)

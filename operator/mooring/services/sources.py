@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mooring.domain.comparisons import Comparison
+from mooring.domain.conditions import timestamp
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.projects import SourceFacts
 from mooring.domain.reasons import ConditionType, Reason
@@ -184,6 +185,7 @@ class Sources:
             redeploy=source.get("redeploy"),
             proof=source.get("proof"),
             pin_proof=source.get("pinProof"),
+            proven_at=source.get("provenAt"),
         )
 
     def _clone_url(self, project: Project, full_name: str) -> str:
@@ -210,6 +212,7 @@ class Sources:
         if spec.revision is not None:
             pin_proof = proofs.pin_proof_of(self._platform, self._pinned(project, found.id, spec.revision))
             await self._check_pin(origin, usable, found, pin=spec.revision, branch=branch, namespace=namespace)
+        proof = proofs.proof_of(self._platform, obj, repository_id=found.id, branch=branch)
         return SourceFacts(
             provider=GITHUB,
             full_name=found.full_name,
@@ -224,10 +227,21 @@ class Sources:
             pin=spec.revision,
             delivery=before.get("delivery"),
             redeploy=self._redeploy(project, obj),
-            proof=proofs.proof_of(self._platform, obj, repository_id=found.id, branch=branch),
+            proof=proof,
             pin_proof=pin_proof,
+            proven_at=self._proven_at(obj, proof),
             fresh=True,
         )
+
+    def _proven_at(self, obj: Object, proof: str | None) -> str | None:
+        """Return since when a proof stands: a later moment only for another one, or for another spec."""
+        status: Mapping[str, Any] = obj.get("status") or {}
+        before: Mapping[str, Any] = status.get("source") or {}
+        if proof is None:
+            return None
+        is_same = before.get("proof") == proof and status.get("observedGeneration") == obj["metadata"].get("generation")
+        at: str | None = before.get("provenAt") if is_same else None
+        return at or timestamp(self._platform.clock.now())
 
     def _redeploy(self, project: Project, obj: Object) -> str | None:
         """Return the annotation that was acted on; one that was there before the source was ever proven asks nothing.

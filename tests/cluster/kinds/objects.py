@@ -307,6 +307,7 @@ STATUS: dict[str, Object] = {
             "pinnedSha": "6dcb09b5b57875f334f61aebed695e2e4193db5e",
             "proof": "v1.c0ffee",
             "pinProof": "v1.c0ffee",
+            "provenAt": TIME,
         },
         "push": {**_DELIVERY, "before": SHA, "pushedAt": TIME},
         "deliveries": [{**_DELIVERY, "event": "push"}],

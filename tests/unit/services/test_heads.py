@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from mooring.domain.comparisons import Comparison
+from mooring.domain.conditions import timestamp
 from mooring.domain.errors import Stalled, Transient, Waiting
 from mooring.domain.reasons import Reason
 from mooring.domain.resources.project_status import Trigger
@@ -15,7 +16,7 @@ from mooring.services.heads import Heads, Look
 from mooring.services.sources import AtHand
 from mooring.services.store import key_of
 from tests.unit.objects import NOW
-from tests.unit.services.followed import AT_HAND, A, B, World, parsed
+from tests.unit.services.followed import AT_HAND, A, B, C, World, parsed
 
 AWAY = Transient(Reason.GITHUB_UNAVAILABLE, "GitHub is away.")
 PUSH = {"delivery": "d1", "ref": "refs/heads/main", "sha": B, "before": A}
@@ -156,11 +157,53 @@ async def test_a_new_proof_leads_to_another_look(bench: Bench) -> None:
     bench.clock.move(0.1)
     second = await bench.look(obj)
     assert second.verdict is not None
-    assert (second.verdict.trigger, second.again, bench.github.asked) == (Trigger.POLL, None, ["head", "compare"])
+    last = NOW + timedelta(seconds=180)
+    assert (second.verdict.trigger, second.again, bench.github.asked) == (Trigger.POLL, last, ["head", "compare"])
     obj["status"]["source"] |= {"headSha": B, "decidedSha": B}
     obj["status"]["revision"]["sha"] = B
-    assert await bench.look(obj) == Look(second.facts, second.facts, None)
+    assert await bench.look(obj) == Look(second.facts, second.facts, None, again=last)
     assert bench.github.asked == ["head", "compare"]
+    # By then every gateway knows the proof.
+    bench.github.tip, bench.github.comparisons[B, C] = C, Comparison("ahead", frozenset({"a"}), "Change")
+    bench.clock.move(174.9)
+    assert not (await bench.look(obj)).rolls
+    bench.clock.move(0.1)
+    third = await bench.look(obj)
+    assert (third.rolls, third.again) == (True, None)
+    obj["status"]["source"] |= {"headSha": C, "decidedSha": C}
+    obj["status"]["revision"]["sha"] = C
+    assert (await bench.look(obj)).again is None
+    assert bench.github.asked == ["head", "compare"] * 2
+
+
+@pytest.mark.parametrize("seconds", [0, 179, 180, 100_000, -60])
+async def test_a_restart_forgets_no_look(bench: Bench, seconds: int) -> None:
+    obj = bench.project(source={"provenAt": timestamp(NOW - timedelta(seconds=seconds))})
+    look = await bench.look(obj)
+    if not 0 <= seconds < 180:
+        assert (look.again, bench.github.asked) == (None, [])
+        return
+    assert look.again is not None
+    assert timedelta(0) < look.again - NOW <= timedelta(seconds=10)
+    assert bench.github.asked == []
+    bench.clock.move(10)
+    look = await bench.look(obj)
+    obj["status"]["source"] |= {"headSha": B, "decidedSha": B}
+    obj["status"]["revision"]["sha"] = B
+    assert (look.rolls, look.again is None) == (True, seconds == 179)
+    # What was once planned is not planned again.
+    bench.clock.move(180)
+    await bench.look(obj)
+    assert (await bench.look(obj)).again is None
+    assert bench.github.asked.count("head") == (1 if seconds == 179 else 2)
+    bench.clock.move(1)
+    assert (await bench.look(obj)).again is None
+
+
+@pytest.mark.parametrize("at", [None, "2026-01-01T00:00:00"])
+async def test_without_a_time_a_start_asks_nothing(bench: Bench, at: str | None) -> None:
+    look = await bench.look(bench.project(source={"provenAt": at}))
+    assert (look.again, bench.github.asked) == (None, [])
 
 
 async def test_a_look_whose_verdict_was_not_stored_is_taken_again(bench: Bench) -> None:
@@ -188,7 +231,7 @@ async def test_a_spec_that_was_changed_and_changed_back_leads_to_another_look(be
 async def test_a_source_that_is_proven_in_every_run_is_not_looked_at_for_ever(bench: Bench) -> None:
     bench.github.tip = A
     obj = bench.project(metadata={"generation": 3})
-    for _ in range(5):
+    for _ in range(50):
         again = (await bench.look(obj)).again
         bench.clock.move(5)
     assert again is None

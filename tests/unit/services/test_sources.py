@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mooring.domain.conditions import timestamp
 from mooring.domain.errors import Stalled
 from mooring.domain.origins import AllowedHosts
 from mooring.domain.projects import SourceFacts
@@ -13,7 +14,7 @@ from mooring.domain.reasons import Reason
 from mooring.domain.resources.project import Project
 from mooring.ports import Object
 from mooring.services.sources import Sources
-from tests.unit.objects import raw_project
+from tests.unit.objects import NOW, raw_project
 from tests.unit.services.followed import AT_HAND, A, B, C, World, parsed
 from tests.unit.services.platforms import Nothing, platform
 
@@ -72,6 +73,23 @@ async def test_what_is_not_proven_is_asked_again(claim: dict[str, Any]) -> None:
     assert "repository" in world.github.asked
     assert (facts.branch, facts.repository_id, facts.sha) == ("main", 7, A)
     assert facts.proof == world.project()["status"]["source"]["proof"]
+
+
+async def test_the_time_of_a_proof_moves_with_it_alone() -> None:
+    world, then = World(), "2025-01-01T00:00:00Z"
+    proof = world.project()["status"]["source"]["proof"]
+    stored: dict[str, Any] = {"provenAt": then, "proof": proof}
+    assert (await found(world, world.project(source=stored))).proven_at == then
+    # Found again in every run, since it does not run yet: a time that moves would make a run of each write.
+    again = world.project(source=stored, observedGeneration=1, revision={"sha": None})
+    assert ((await found(world, again)).proven_at, world.github.asked) == (then, ["repository", "head"])
+    for news in (
+        world.project(source={**stored, "proof": "v1.old"}),
+        world.project(source=stored, observedGeneration=1, metadata={"generation": 3}),
+        world.project(source={"proof": None}),
+    ):
+        assert (await found(world, news)).proven_at == timestamp(NOW)
+    assert (await found(World(keys=None), world.project(source=stored, revision={"sha": None}))).proven_at is None
 
 
 async def test_a_proof_is_about_one_project_alone() -> None:
