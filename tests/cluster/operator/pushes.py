@@ -17,10 +17,12 @@ from typing import Any
 
 from lab import Lab
 from lab.kubernetes.identity import service_account_kubeconfig
+from mooring.domain.names import WEBHOOK_KEY, WEBHOOK_SECRET
 from mooring.domain.webhooks.events import Push
 from mooring.domain.webhooks.following import Followed, followed
+from mooring.domain.webhooks.keys import Keys, parse
 from mooring.domain.webhooks.recording import Arrival, record
-from tests.cluster.conftest import PATIENCE, ROOT, Kube
+from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.harness import Hub, Object, People
 from tests.cluster.process import (
     SYSTEM,
@@ -31,7 +33,6 @@ from tests.cluster.process import (
     start_operator,
     wait_ready,
 )
-from tests.cluster.with_keys import KEYS
 
 GLOBAL = "user-default-global-secrets"
 _numbers = itertools.count(1)
@@ -43,14 +44,21 @@ def running(lab: Lab, kube: Kube, folder: Path) -> Iterator[Mooring]:
     install_roles(kube)
     free_lease(kube)
     kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
-    environment = operator_environment(lab, kubeconfig, PYTHONPATH=f"{ROOT / 'operator'}:{ROOT}")
-    mooring = start_operator(environment, folder, "tests.cluster.with_keys")
+    environment = operator_environment(lab, kubeconfig)
+    mooring = start_operator(environment, folder)
     try:
         wait_ready(mooring)
         yield mooring
     finally:
         if mooring.process.poll() is None:
             mooring.stop()
+
+
+def keys_of(kube: Kube) -> Keys:
+    """Return the keys that the operator shares with gateways."""
+    status, secret = kube.request("GET", f"/api/v1/namespaces/{SYSTEM}/secrets/{WEBHOOK_SECRET}")
+    assert status == 200, secret
+    return parse(base64.b64decode(secret["data"][WEBHOOK_KEY])).keys
 
 
 @dataclass(frozen=True)
@@ -160,7 +168,7 @@ class Shop:
         """Return what a gateway would know to concern this Project."""
         ref = self.project()["spec"].get("installationRef")
         installation = self.people.get("GitHubInstallation", ref["name"]) if ref else None
-        return followed(self.project(), installation, KEYS, default_api=self.hub.api_url)
+        return followed(self.project(), installation, keys_of(self.people.kube), default_api=self.hub.api_url)
 
     def template(self) -> dict[str, str]:
         """Return the annotations of the pods."""

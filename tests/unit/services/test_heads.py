@@ -15,7 +15,7 @@ from mooring.ports import Object
 from mooring.services.heads import Heads, Look
 from mooring.services.sources import AtHand
 from mooring.services.store import key_of
-from tests.unit.objects import NOW
+from tests.unit.objects import NOW, PAT
 from tests.unit.services.followed import AT_HAND, A, B, C, World, parsed
 
 AWAY = Transient(Reason.GITHUB_UNAVAILABLE, "GitHub is away.")
@@ -58,11 +58,20 @@ async def test_a_push_is_read_once_with_the_project_s_own_credential(bench: Benc
     obj = bench.project(push=PUSH)
     look = await bench.look_when_due(obj)
     assert bench.github.asked == ["head", "compare"]
+    assert bench.github.tokens == {PAT}
     assert look.rolls
     assert (look.facts.sha, look.facts.decided_sha, look.facts.head_sha, look.facts.delivery) == (B, B, B, "d1")
     assert (look.before.sha, look.before.delivery) == (A, None)
     assert look.verdict is not None
     assert (look.verdict.trigger, look.verdict.delivery) == (Trigger.PUSH, "d1")
+
+
+async def test_a_token_of_another_api_is_sent_nowhere(bench: Bench) -> None:
+    obj = bench.project(push=PUSH)
+    await bench.look(obj)
+    bench.clock.move(3)
+    assert (await bench.look(obj, AtHand(PAT, "https://github.example.com/api/v3"))).rolls
+    assert bench.github.tokens == {None}
 
 
 async def test_what_was_handled_asks_nothing(bench: Bench) -> None:

@@ -127,6 +127,16 @@ async def test_a_changed_spec_keeps_the_commit_that_runs_after_a_push_that_was_p
 
 
 @pytest.mark.parametrize(
+    "changes", [{"follow": {"branch": "next"}}, {"source": {"repositoryId": 8, "fullName": "a/b"}}]
+)
+async def test_another_branch_or_repository_begins_at_its_head(changes: dict[str, Any]) -> None:
+    world = World()
+    world.github.tip = C
+    facts = await found(world, world.project(**changes, metadata={"generation": 2}))
+    assert (facts.decided_sha, facts.head_sha, facts.sha) == (C, C, C)
+
+
+@pytest.mark.parametrize(
     ("source", "reads"),
     [
         ({"pinnedSha": A, "decidedSha": B}, True),
