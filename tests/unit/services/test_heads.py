@@ -125,6 +125,21 @@ async def test_what_waits_is_timed_from_the_first_look(bench: Bench) -> None:
         await bench.look(obj)
 
 
+async def test_after_an_outage_github_has_its_time_to_show_a_push(bench: Bench) -> None:
+    obj = bench.project(push=PUSH)
+    bench.github.tip = A
+    bench.github.troubles["head"] = AWAY
+    await bench.look_when_due(obj)
+    bench.clock.move(300)
+    del bench.github.troubles["head"]
+    look = await bench.look(obj)
+    assert (look.verdict, look.again) == (None, bench.clock.now() + timedelta(seconds=1))
+    bench.clock.move(60)
+    look = await bench.look(obj)
+    assert look.verdict is not None
+    assert (look.rolls, look.facts.delivery) == (False, "d1")
+
+
 async def test_a_branch_that_is_gone_is_told_of_at_once(bench: Bench) -> None:
     bench.github.troubles["head"] = Stalled(Reason.BRANCH_NOT_FOUND, "No such branch.")
     with pytest.raises(Stalled):
