@@ -169,9 +169,12 @@ class Proven:
     via: str
 
 
-def via_installation(uid: str) -> str:
-    """Name a GitHubInstallation object as what brings pushes."""
-    return f"installation/{uid}"
+def via_installation(uid: str, app_secret: str) -> str:
+    """Name a GitHubInstallation object as what brings pushes, with its App: it may name another one later.
+
+    `app_secret` is the Secret of an App of its own, empty for the operator's App.
+    """
+    return f"installation/{uid}/{app_secret}"
 
 
 def via_hook(path_id: str) -> str:
