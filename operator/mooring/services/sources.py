@@ -330,6 +330,6 @@ def _still_decided(status: Mapping[str, Any], pin: str | None) -> tuple[str | No
     if not decided or not running:
         return None, None
     # Earlier versions did not note that a commit was pinned; and none of them passed a commit over.
-    noted = before.get("delivery") is not None or before.get("proof") is not None
+    noted = any(before.get(field) is not None for field in ("delivery", "proof", "provenAt"))
     was_pinned = before.get("pinnedSha") is not None or (not noted and running != decided)
     return (None, None) if pin is None and was_pinned else (str(decided), str(running))

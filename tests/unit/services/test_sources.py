@@ -145,6 +145,8 @@ async def test_another_branch_or_repository_begins_at_its_head(changes: dict[str
         ({"proof": None, "decidedSha": B}, True),
         ({"proof": None, "decidedSha": A}, False),
         ({"proof": None, "decidedSha": B, "delivery": "d1"}, False),
+        # An access that was withdrawn, and is there again.
+        ({"proof": None, "decidedSha": B, "provenAt": "2026-01-01T00:00:00Z"}, False),
     ],
 )
 async def test_what_was_pinned_goes_to_the_head(source: dict[str, Any], reads: bool) -> None:
