@@ -32,6 +32,33 @@ MOORING_ANNOTATIONS = (
     names.RESTART_ANNOTATION,
 )
 
+# A person said, here or at GitHub, that the repository is not to be had: of it, a Project is told nothing more.
+WITHDRAWN = frozenset(
+    {
+        Reason.ACCOUNT_CHANGED,
+        Reason.APP_NOT_BOUND,
+        Reason.APP_NOT_CONFIGURED,
+        Reason.APP_REFUSED,
+        Reason.HOST_NOT_ALLOWED,
+        Reason.INSTALLATION_DELETED,
+        Reason.INSTALLATION_NOT_FOUND,
+        Reason.INSTALLATION_NOT_READY,
+        Reason.INSTALLATION_SUSPENDED,
+        Reason.NOT_ALLOWED,
+        Reason.PERMISSION_MISSING,
+        Reason.REPOSITORY_CHANGED,
+        Reason.REPOSITORY_NOT_COVERED,
+        Reason.REPOSITORY_NOT_FOUND,
+        Reason.SCOPE_REFUSED,
+        Reason.TOKEN_EXPIRED,
+        Reason.TOKEN_INVALID,
+        Reason.USER_NOT_FOUND,
+        Reason.USER_NOT_READY,
+        Reason.USER_SUSPENDED,
+        Reason.WRONG_IDENTITY,
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SourceFacts:
@@ -55,6 +82,10 @@ class SourceFacts:
     redeploy: str | None = None
     # The signature over what is said here.
     proof: str | None = None
+    # And the one over the pin, which is not part of that.
+    pin_proof: str | None = None
+    # Since when the first of them stands there.
+    proven_at: str | None = None
     # Whether GitHub said so in this very run; else it is what the status remembers.
     fresh: bool = field(default=False, compare=False)
 
@@ -78,6 +109,8 @@ class SourceFacts:
             "redeploy": self.redeploy,
             "pinnedSha": self.pin,
             "proof": self.proof,
+            "pinProof": self.pin_proof,
+            "provenAt": self.proven_at,
         }
 
 
@@ -301,7 +334,14 @@ def status_fields(outcome: Outcome, generation: int) -> dict[str, Any]:
 
 
 def source_fields(outcome: Outcome) -> dict[str, Any]:
-    """Return what the status says of the source: nothing new while it is in trouble, or not followed yet."""
+    """Return what the status says of the source: nothing new while it is in trouble, or not followed yet.
+
+    But what was proven with an access that was withdrawn is proven no more.
+    """
+    trouble, status = outcome.source_trouble, outcome.project.status
+    withdrawn = isinstance(trouble, Stalled) and trouble.reason in WITHDRAWN
+    if withdrawn and outcome.source is None and status is not None and status.source is not None:
+        return {"source": {"proof": None, "pinProof": None}}
     if outcome.held or (outcome.source is None and outcome.source_trouble is not None):
         return {}
     return {"source": outcome.source.status() if outcome.source is not None else None, "pending": outcome.pending}

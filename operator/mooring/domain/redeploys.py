@@ -30,6 +30,9 @@ PATIENCE = timedelta(seconds=60)
 FIRST_PAUSE = timedelta(seconds=1)
 # How long after a new proof the branch is read once more: of a push in between, no gateway knew whom it concerns.
 SECOND_LOOK = timedelta(seconds=5)
+# And once again when every gateway knows it: one may take a watch that says nothing for current for 150 s, and has a
+# new key within two minutes.
+LAST_LOOK = timedelta(seconds=180)
 # What a pending commit waits for: the annotation that deploys it.
 MANUAL_DEPLOY = "ManualDeploy"
 # Characters of the annotation that are told apart.
@@ -92,6 +95,8 @@ class Wait:
     # How often GitHub showed the branch as it was before.
     lags: int = 0
     until: datetime | None = None
+    # When GitHub first showed the branch after the push: how it lags can only be told from then on.
+    shown: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,12 +219,16 @@ def due_at(wait: Wait, debounce: timedelta) -> datetime:
 
 
 def after_lag(wait: Wait, now: datetime) -> Wait | None:
-    """Return when to read again what lags: after 1, 2, 4, 8, ... s; None where GitHub has had its time."""
-    end = wait.last + PATIENCE
+    """Return when to read again what lags: after 1, 2, 4, 8, ... s; None where GitHub has had its time.
+
+    That begins with its first answer: what it shows first after an outage may lag as well.
+    """
+    shown = wait.shown or now
+    end = shown + PATIENCE
     if now >= end:
         return None
     until = min(now + FIRST_PAUSE * 2 ** min(wait.lags, 16), end)
-    return replace(wait, lags=wait.lags + 1, until=until)
+    return replace(wait, lags=wait.lags + 1, until=until, shown=shown)
 
 
 def _cause(state: State, wish: Wish, wait: Wait | None, look_again: datetime | None, now: datetime) -> _Cause | None:

@@ -86,7 +86,7 @@ class Beliefs:
     async def _confirms(self, seen: Seen, source: SourceFacts, sha: str, *, running: RevisionStatus | None) -> bool:
         """Ask GitHub for a revision that does not run yet. Where nothing runs, one of the branch's history will do."""
         if source.pin is not None:
-            return sha == source.pin
+            return sha == source.pin and self._sources.has_proven_pin(seen.project, source)
         if await self._sources.head(seen.project, source, seen.at_hand) == sha:
             return True
         return running is None and await self._sources.is_on_the_branch(seen.project, source, seen.at_hand, sha)

@@ -1,21 +1,23 @@
 """Heads of branches: read when a push, a person or a new proof asks for it, and only then.
 
 What is waited for is kept in memory: after a restart the wait begins anew, and what was not decided on is still to be
-found in the status.
+found in the status, like the time of a new proof.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import random
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mooring.domain import redeploys
 from mooring.domain.comparisons import Comparison
 from mooring.domain.errors import Stalled, Transient, Trouble
 from mooring.domain.projects import SourceFacts
+from mooring.domain.reasons import ConditionType
 from mooring.domain.redeploys import Compare, Pending, ReadHead, State, Step, Verdict, Wait
 from mooring.domain.resources.project import Project
 from mooring.ports import Object
@@ -48,17 +50,28 @@ class Look:
 class Heads:
     """Looks at branches."""
 
-    def __init__(self, platform: Platform, sources: Sources) -> None:
+    def __init__(self, platform: Platform, sources: Sources, spread: Callable[[], float] = random.random) -> None:
         self._platform = platform
         self._sources = sources
+        # Spreads what would else come for many Projects at once.
+        self._spread = spread
+        # Projects that this process has looked at.
+        self._met: set[Key] = set()
         self._waits: dict[Key, Wait] = {}
-        # When branches are read once more after a new proof.
-        self._looks: dict[Key, datetime] = {}
+        # When branches are read once more after a proof, the soonest first.
+        self._looks: dict[Key, tuple[datetime, ...]] = {}
+        # What a look led to, and when it was: it is over when that is stored.
+        self._led: dict[Key, tuple[datetime, State]] = {}
+        # What these were planned for: who finds the same proof again and again plans nothing again.
+        self._planned: dict[Key, tuple[object, ...]] = {}
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a Project that is gone."""
         self._waits.pop(key, None)
         self._looks.pop(key, None)
+        self._led.pop(key, None)
+        self._planned.pop(key, None)
+        self._met.discard(key)
 
     async def look(self, project: Project, obj: Object, facts: SourceFacts, at_hand: AtHand) -> Look:
         """Decide on what nobody has decided on yet; raises Trouble that a person should know of."""
@@ -66,13 +79,14 @@ class Heads:
         status: Mapping[str, Any] = obj.get("status") or {}
         state = _state(facts, status)
         push = redeploys.unhandled({**status, "source": facts.status()}, facts.branch) if facts.repository_id else None
-        self._expect(key, facts, status, now)
+        self._finish(key, status)
+        self._expect(key, obj, facts, now)
         course = redeploys.course(
             state,
             redeploys.wish_of(project),
             push,
             self._waits.get(key),
-            look_again=self._looks.get(key),
+            look_again=next(iter(self._looks.get(key, ())), None),
             now=now,
         )
         if push is not None:
@@ -85,8 +99,10 @@ class Heads:
                 raise
             return Look(facts, facts, state.pending, delay=trouble)
         self._keep(key, step, now)
+        self._finish(key, status)
+        again = min((at for at in (step.again, self._next_look(key, now)) if at is not None), default=None)
         if step.verdict is None:
-            return Look(facts, facts, state.pending, again=step.again)
+            return Look(facts, facts, state.pending, again=again)
         decided = step.verdict.state
         found = replace(
             facts,
@@ -96,13 +112,49 @@ class Heads:
             delivery=decided.delivery,
             redeploy=decided.redeploy,
         )
-        return Look(facts, found, decided.pending, step.verdict, step.again)
+        return Look(facts, found, decided.pending, step.verdict, again)
 
-    def _expect(self, key: Key, facts: SourceFacts, status: Mapping[str, Any], now: datetime) -> None:
-        """Plan another look after a proof that no gateway knows yet."""
-        known = (status.get("source") or {}).get("proof")
-        if facts.fresh and facts.proof is not None and facts.proof != known:
-            self._looks[key] = now + redeploys.SECOND_LOOK
+    def _expect(self, key: Key, obj: Object, facts: SourceFacts, now: datetime) -> None:
+        """Plan another look after a proof that no gateway knows yet, or that none believed for a while.
+
+        A spec that was changed and changed back leaves the proof as it was; but while it said something else, pushes
+        were told that nobody follows them.
+        """
+        is_new = key not in self._met
+        self._met.add(key)
+        if facts.proof is None:
+            return
+        if not facts.fresh:
+            if is_new:
+                self._expect_after_a_restart(key, facts, now)
+            return
+        status: Mapping[str, Any] = obj.get("status") or {}
+        conditions = status.get("conditions") or ()
+        found: Mapping[str, Any] = next((c for c in conditions if c["type"] == ConditionType.SOURCE_RESOLVED), {})
+        cause = (obj["metadata"].get("generation"), facts.proof, found.get("lastTransitionTime"))
+        if self._planned.get(key) == cause:
+            return
+        self._planned[key] = cause
+        soon, last = now + redeploys.SECOND_LOOK, now + redeploys.LAST_LOOK
+        if facts.proof == (status.get("source") or {}).get("proof"):
+            # Every gateway knows it, or will when one that was planned for is there.
+            self._looks[key] = (soon, *(at for at in self._looks.get(key, ())[-1:] if at > soon))
+        else:
+            self._looks[key] = (soon, last)
+
+    def _expect_after_a_restart(self, key: Key, facts: SourceFacts, now: datetime) -> None:
+        """Plan anew what another process had planned; nothing where every gateway has known the proof for long."""
+        try:
+            since = now - datetime.fromisoformat(facts.proven_at or "")
+        except (ValueError, TypeError):
+            return  # it is from an earlier version, or from somebody else
+        if timedelta(0) <= since < redeploys.LAST_LOOK:
+            soon = now + redeploys.SECOND_LOOK * (1 + self._spread())
+            last = now - since + redeploys.LAST_LOOK + redeploys.SECOND_LOOK * self._spread()
+            self._looks[key] = tuple(sorted((soon, last)))
+
+    def _next_look(self, key: Key, now: datetime) -> datetime | None:
+        return next((at for at in self._looks.get(key, ()) if at > now), None)
 
     def _lasts(self, key: Key, now: datetime) -> bool:
         """Tell whether a push has waited for so long that a person should know why."""
@@ -114,8 +166,19 @@ class Heads:
             self._waits.pop(key, None)
         else:
             self._waits[key] = step.wait
-        if step.verdict is not None and (at := self._looks.get(key)) is not None and at <= now:
-            del self._looks[key]
+        if step.verdict is not None and any(at <= now for at in self._looks.get(key, ())):
+            self._led[key] = now, step.verdict.state
+
+    def _finish(self, key: Key, status: Mapping[str, Any]) -> None:
+        """Drop looks whose verdict is stored. If its write failed, or was left, the branch is read again."""
+        at, state = self._led.get(key, (None, None))
+        if at is None or state is None or not _is_stored(state, status):
+            return
+        del self._led[key]
+        if left := tuple(look for look in self._looks.get(key, ()) if look > at):
+            self._looks[key] = left
+        else:
+            self._looks.pop(key, None)
 
     async def _take(
         self, course: redeploys.Course, project: Project, facts: SourceFacts, at_hand: AtHand, wait: Wait | None
@@ -167,3 +230,11 @@ def _state(facts: SourceFacts, status: Mapping[str, Any]) -> State:
         redeploy=facts.redeploy,
         pending=redeploys.pending_of(status) if same else None,
     )
+
+
+def _is_stored(state: State, status: Mapping[str, Any]) -> bool:
+    """Tell whether a status says what a look led to."""
+    source = status.get("source") or {}
+    stored = (source.get("headSha"), source.get("decidedSha"), source.get("delivery"), source.get("redeploy"))
+    wanted = (state.head, state.decided, state.delivery, state.redeploy)
+    return stored == wanted and redeploys.pending_of(status) == state.pending

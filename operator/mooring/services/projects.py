@@ -53,6 +53,8 @@ COUNTS_DELAY = 5.0
 CONCLUSION_DELAY = timedelta(seconds=1)
 # How long until a foreign object that is in the way is looked for again: watches speak of our own children.
 FOREIGN_LOOK = timedelta(seconds=10)
+# A run that is planned for later than this is no reason to leave a trouble that may pass sooner.
+SOON = timedelta(seconds=15)
 
 
 class Projects:
@@ -399,8 +401,8 @@ class Projects:
         if waiting is not None and (seen.again is None or waiting.until <= seen.again):
             raise waiting
         transient = next((t for t in troubles if t is not None and not isinstance(t, Stalled | Waiting)), None)
-        if transient is not None and seen.again is None:
-            raise transient
+        if transient is not None and (seen.again is None or seen.again > self._platform.clock.now() + SOON):
+            raise transient  # what is further off is planned again by the run that this leads to
         if seen.again is not None:
             return Again(seen.again)
         spec = seen.project.spec.token

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mooring.domain.comparisons import Comparison
+from mooring.domain.conditions import timestamp
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.projects import SourceFacts
 from mooring.domain.reasons import ConditionType, Reason
 from mooring.domain.redeploys import wish_of
 from mooring.domain.resources.project import Project, SourceSpec
+from mooring.domain.webhooks.keys import Pinned
 from mooring.ports import Object, Origin, RepositoryFacts
 from mooring.services import proofs
 from mooring.services.installations import Installations
@@ -144,7 +146,21 @@ class Sources:
         running = (status.get("revision") or {}).get("sha")
         if not running or not proofs.is_proven(self._platform, obj):
             return None
-        return self.remembered(project, source, running)
+        known = self.remembered(project, source, running)
+        return known if known is not None and self.has_proven_pin(project, known) else None
+
+    def has_proven_pin(self, project: Project, facts: SourceFacts) -> bool:
+        """Tell whether the commit that a Project pins, if any, is known to be one of its branch.
+
+        Whoever may write the status may say that it is; so this is signed like the rest. Of a plain git URL nobody can
+        tell, and nothing is asked.
+        """
+        if facts.pin is None or facts.repository_id is None or facts.fresh:
+            return True
+        return proofs.pins(self._platform, self._pinned(project, facts.repository_id, facts.pin), facts.pin_proof)
+
+    def _pinned(self, project: Project, repository_id: int, pin: str) -> Pinned:
+        return Pinned(str(project.metadata.uid), self._origin(project).api_url, repository_id, pin)
 
     def remembered(self, project: Project, source: Mapping[str, Any], running: str | None = None) -> SourceFacts | None:
         """Read the facts back from a status; None where they are about another source than the spec's."""
@@ -168,6 +184,8 @@ class Sources:
             delivery=source.get("delivery"),
             redeploy=source.get("redeploy"),
             proof=source.get("proof"),
+            pin_proof=source.get("pinProof"),
+            proven_at=source.get("provenAt"),
         )
 
     def _clone_url(self, project: Project, full_name: str) -> str:
@@ -190,8 +208,11 @@ class Sources:
         same = before.get("repositoryId") == found.id and before.get("branch") == branch
         decided, running = _still_decided(status, spec.revision) if same else (None, None)
         head = decided or await self._platform.github.head(origin, usable, found.id, branch, namespace=namespace)
+        pin_proof = None
         if spec.revision is not None:
+            pin_proof = proofs.pin_proof_of(self._platform, self._pinned(project, found.id, spec.revision))
             await self._check_pin(origin, usable, found, pin=spec.revision, branch=branch, namespace=namespace)
+        proof = proofs.proof_of(self._platform, obj, repository_id=found.id, branch=branch)
         return SourceFacts(
             provider=GITHUB,
             full_name=found.full_name,
@@ -206,9 +227,21 @@ class Sources:
             pin=spec.revision,
             delivery=before.get("delivery"),
             redeploy=self._redeploy(project, obj),
-            proof=proofs.proof_of(self._platform, obj, repository_id=found.id, branch=branch),
+            proof=proof,
+            pin_proof=pin_proof,
+            proven_at=self._proven_at(obj, proof),
             fresh=True,
         )
+
+    def _proven_at(self, obj: Object, proof: str | None) -> str | None:
+        """Return since when a proof stands: a later moment only for another one, or for another spec."""
+        status: Mapping[str, Any] = obj.get("status") or {}
+        before: Mapping[str, Any] = status.get("source") or {}
+        if proof is None:
+            return None
+        is_same = before.get("proof") == proof and status.get("observedGeneration") == obj["metadata"].get("generation")
+        at: str | None = before.get("provenAt") if is_same else None
+        return at or timestamp(self._platform.clock.now())
 
     def _redeploy(self, project: Project, obj: Object) -> str | None:
         """Return the annotation that was acted on; one that was there before the source was ever proven asks nothing.
@@ -297,6 +330,6 @@ def _still_decided(status: Mapping[str, Any], pin: str | None) -> tuple[str | No
     if not decided or not running:
         return None, None
     # Earlier versions did not note that a commit was pinned; and none of them passed a commit over.
-    noted = before.get("delivery") is not None or before.get("proof") is not None
+    noted = any(before.get(field) is not None for field in ("delivery", "proof", "provenAt"))
     was_pinned = before.get("pinnedSha") is not None or (not noted and running != decided)
     return (None, None) if pin is None and was_pinned else (str(decided), str(running))

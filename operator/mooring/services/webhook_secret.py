@@ -81,9 +81,9 @@ class WebhookSecret:
         # What came of each GitHubInstallation; the newest last.
         self._told: dict[Key, AppHook | None] = {}
         self._left_out = 0
-        # The key that signs proofs now, and since when another one is meant to.
+        # The key that signs proofs now, and from when on every gateway surely knows each.
         self._signing: bytes | None = None
-        self._signs_from: datetime | None = None
+        self._known_from: dict[bytes, datetime] = {}
         # Whether something may have changed, and whether that was the Secret itself.
         self._news, self._due, self._look = asyncio.Event(), True, True
         self._free_at = platform.clock.now()
@@ -158,7 +158,7 @@ class WebhookSecret:
             self._news.clear()
             if self._due:
                 await self._attempt()
-            elif self._signs_from is not None:
+            elif self._keys is not None and self._keys == self._stored_keys:
                 self._publish()
 
     def _seconds_left(self) -> float:
@@ -285,11 +285,16 @@ class WebhookSecret:
 
     def _adopt(self, document: Document) -> None:
         keys = document.keys
-        self._stored_keys, self._signing, self._apps = keys, keys.proof_keys[0], document.apps
+        self._stored_keys, self._apps = keys, document.apps
         # Addresses that were entered at GitHub stay good, whatever becomes of the other keys.
         self._keys = keys if self._masters is None else from_master(self._masters, id_key=keys.id_key)
+        # The newest may have been written just before the last process ended; the oldest that is to stay was there
+        # before it. Where none stays, what gateways have by now is as good as it gets.
+        common = [key for key in keys.proof_keys if key in self._keys.proof_keys]
+        self._signing = (common or keys.proof_keys)[-1]
+        self._note_times(keys)
         # Good at once, also where the Secret cannot be written now.
-        self._use(keys)
+        self._use(self._in_order(keys))
 
     def _new_keys(self) -> Keys:
         return from_chance(self._random_bytes) if self._masters is None else from_master(self._masters)
@@ -360,16 +365,27 @@ class WebhookSecret:
         """Have these keys used; a new one signs only when all gateways know it."""
         if self._keys is None:
             return
-        keys, now = self._keys, self._platform.clock.now()
-        newest = keys.proof_keys[0]
-        if self._signing not in keys.proof_keys or self._signing == newest:
-            self._signing, self._signs_from = newest, None
-        elif self._signs_from is None:
-            self._signs_from = now + timedelta(seconds=KNOWN_EVERYWHERE)
-        elif now >= self._signs_from:
-            self._signing, self._signs_from = newest, None
-        others = (key for key in keys.proof_keys if key != self._signing)
-        self._use(replace(keys, proof_keys=(self._signing or newest, *others)))
+        keys = self._keys
+        self._note_times(keys)
+        now = self._platform.clock.now()
+        everywhere = next((key for key in keys.proof_keys if self._known_from[key] <= now), None)
+        if everywhere is not None:
+            self._signing = everywhere
+        elif self._signing not in keys.proof_keys:
+            # Gateways have none of these yet: whichever signs, it is not believed before they do. The branches of
+            # Projects that are proven anew are read once more after that.
+            self._signing = keys.proof_keys[0]
+        self._use(self._in_order(keys))
+
+    def _note_times(self, keys: Keys) -> None:
+        """Note keys that are in the Secret, from when on each may sign. A key that was taken out is new once more."""
+        at = self._platform.clock.now() + timedelta(seconds=KNOWN_EVERYWHERE)
+        self._known_from = {key: self._known_from.get(key, at) for key in keys.proof_keys}
+
+    def _in_order(self, keys: Keys) -> Keys:
+        """Return the keys with the one first that signs now."""
+        signing = [key for key in keys.proof_keys if key == self._signing]
+        return replace(keys, proof_keys=(*signing, *(key for key in keys.proof_keys if key != self._signing)))
 
     def _use(self, keys: Keys) -> None:
         before, self._platform.webhook_keys = self._platform.webhook_keys, keys

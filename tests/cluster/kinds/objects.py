@@ -306,6 +306,8 @@ STATUS: dict[str, Object] = {
             "redeploy": "2026-01-01",
             "pinnedSha": "6dcb09b5b57875f334f61aebed695e2e4193db5e",
             "proof": "v1.c0ffee",
+            "pinProof": "v1.c0ffee",
+            "provenAt": TIME,
         },
         "push": {**_DELIVERY, "before": SHA, "pushedAt": TIME},
         "deliveries": [{**_DELIVERY, "event": "push"}],

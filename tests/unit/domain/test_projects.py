@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from mooring.domain import names
 from mooring.domain.conditions import Wanted, merge
-from mooring.domain.errors import Stalled, Transient, Trouble
+from mooring.domain.errors import Stalled, Transient, Trouble, Waiting
 from mooring.domain.events import WORDS, transitions
 from mooring.domain.projects import (
     Ingredients,
@@ -293,6 +293,31 @@ def test_a_source_that_cannot_be_followed_yet_is_no_memory_to_go_by() -> None:
     assert not {"source", "pending"} & set(status_fields(outcome, 1))
     found = next(one for one in conditions(outcome) if one.type is ConditionType.SOURCE_RESOLVED)
     assert (found.status, found.reason) == (None, Reason.PROGRESSING)
+
+
+@pytest.mark.parametrize(
+    ("trouble", "ends"),
+    [
+        (Stalled(Reason.INSTALLATION_SUSPENDED, "m"), True),
+        (Stalled(Reason.REPOSITORY_NOT_COVERED, "m"), True),
+        (Stalled(Reason.REPOSITORY_NOT_FOUND, "m"), True),
+        (Stalled(Reason.BRANCH_NOT_FOUND, "m"), False),
+        (Stalled(Reason.REVISION_NOT_FOUND, "m"), False),
+        (Transient(Reason.INSTALLATION_NOT_READY, "m"), False),
+        (Waiting(Reason.RATE_LIMITED, "m", until=NOW), False),
+    ],
+)
+def test_a_withdrawn_access_proves_nothing_any_more(trouble: Trouble, ends: bool) -> None:
+    before = {"source": replace(SOURCE, proof="v1.x", pin_proof="v1.y", proven_at="2026-01-01T00:00:00Z").status()}
+    followed = project(spec=GITHUB).model_copy(update={"status": ProjectStatus.model_validate(before)})
+    found = outcome(project=followed, source=None, source_trouble=trouble)
+    for held in (False, True):
+        fields = status_fields(replace(found, held=held), 1)
+        assert ("source" in fields) is ends
+        wanted = {"source": {"proof": None, "pinProof": None}} if ends else {}
+        assert changed_fields(before, {name: fields[name] for name in wanted}) == wanted
+    # Where there is nothing to take back, nothing is written.
+    assert "source" not in status_fields(outcome(source=None, source_trouble=trouble), 1)
 
 
 def test_the_status_tells_what_was_read_for_which_push() -> None:

@@ -185,17 +185,21 @@ def test_github_has_a_minute_and_then_shows_the_truth() -> None:
             pauses.append((later.until - now).total_seconds())
             now = later.until
         wait = later
-    assert pauses == [1, 2, 4, 8, 16, 26]
-    assert now == NOW + seconds(60)
-    old = Wait("d1", NOW - seconds(60), NOW - seconds(60), lags=6, until=NOW)
+    assert pauses == [1, 2, 4, 8, 16, 29]
+    # A minute from its first answer, which may come long after the push.
+    assert now == NOW + seconds(63)
+    late = after_lag(Wait("d1", NOW, NOW), NOW + seconds(600))
+    assert late is not None
+    assert late.shown == NOW + seconds(600)
+    old = Wait("d1", NOW - seconds(70), NOW - seconds(70), lags=6, until=NOW, shown=NOW - seconds(60))
     verdict = decided(wait=old, head=A)
     assert (verdict.state.delivery, verdict.trigger) == ("d1", None)
 
 
 def test_a_newer_push_begins_its_own_minute() -> None:
-    lagging = Wait("d1", NOW - seconds(50), NOW - seconds(50), lags=5, until=NOW + seconds(10))
+    lagging = Wait("d1", NOW - seconds(50), NOW - seconds(50), lags=5, until=NOW + seconds(10), shown=NOW)
     newer = noticed(lagging, replace(PUSH, delivery="d2"), NOW, handled="d0")
-    assert (newer.lags, newer.until) == (0, None)
+    assert (newer.lags, newer.until, newer.shown) == (0, None, None)
 
 
 # --- what ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -175,3 +176,18 @@ async def test_no_status_names_the_image_that_checks_out() -> None:
     seen = await bench.settle(bench.project(), runs(A, image="evil"))
     assert seen.stored is not None
     assert seen.stored.checkout_image == "img:1"
+
+
+async def test_a_pin_is_no_witness_for_itself() -> None:
+    bench = Bench()
+    obj = bench.project(follow={"revision": B}, revision={"sha": B})
+    for signed in (True, False):
+        seen = Seen(obj, parsed(obj), RESOLVED)
+        bench.github.on_branch = frozenset({B})
+        fresh = await bench.sources.find(parsed(obj), obj, seen.at_hand)
+        assert fresh is not None
+        seen.source = replace(fresh, fresh=False, pin_proof=fresh.pin_proof if signed else "v1.x")
+        bench.beliefs.forget(key_of(obj))
+        await bench.beliefs.settle(seen, runs(A), lambda _: False)
+        assert seen.stored is not None
+        assert seen.stored.sha == (B if signed else A)

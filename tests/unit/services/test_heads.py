@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from mooring.domain.comparisons import Comparison
+from mooring.domain.conditions import timestamp
 from mooring.domain.errors import Stalled, Transient, Waiting
 from mooring.domain.reasons import Reason
 from mooring.domain.resources.project_status import Trigger
@@ -15,7 +16,7 @@ from mooring.services.heads import Heads, Look
 from mooring.services.sources import AtHand
 from mooring.services.store import key_of
 from tests.unit.objects import NOW, PAT
-from tests.unit.services.followed import AT_HAND, A, B, World, parsed
+from tests.unit.services.followed import AT_HAND, A, B, C, World, parsed
 
 AWAY = Transient(Reason.GITHUB_UNAVAILABLE, "GitHub is away.")
 PUSH = {"delivery": "d1", "ref": "refs/heads/main", "sha": B, "before": A}
@@ -124,6 +125,21 @@ async def test_what_waits_is_timed_from_the_first_look(bench: Bench) -> None:
         await bench.look(obj)
 
 
+async def test_after_an_outage_github_has_its_time_to_show_a_push(bench: Bench) -> None:
+    obj = bench.project(push=PUSH)
+    bench.github.tip = A
+    bench.github.troubles["head"] = AWAY
+    await bench.look_when_due(obj)
+    bench.clock.move(300)
+    del bench.github.troubles["head"]
+    look = await bench.look(obj)
+    assert (look.verdict, look.again) == (None, bench.clock.now() + timedelta(seconds=1))
+    bench.clock.move(60)
+    look = await bench.look(obj)
+    assert look.verdict is not None
+    assert (look.rolls, look.facts.delivery) == (False, "d1")
+
+
 async def test_a_branch_that_is_gone_is_told_of_at_once(bench: Bench) -> None:
     bench.github.troubles["head"] = Stalled(Reason.BRANCH_NOT_FOUND, "No such branch.")
     with pytest.raises(Stalled):
@@ -165,10 +181,85 @@ async def test_a_new_proof_leads_to_another_look(bench: Bench) -> None:
     bench.clock.move(0.1)
     second = await bench.look(obj)
     assert second.verdict is not None
-    assert (second.verdict.trigger, second.again, bench.github.asked) == (Trigger.POLL, None, ["head", "compare"])
+    last = NOW + timedelta(seconds=180)
+    assert (second.verdict.trigger, second.again, bench.github.asked) == (Trigger.POLL, last, ["head", "compare"])
     obj["status"]["source"] |= {"headSha": B, "decidedSha": B}
     obj["status"]["revision"]["sha"] = B
-    assert await bench.look(obj) == Look(second.facts, second.facts, None)
+    assert await bench.look(obj) == Look(second.facts, second.facts, None, again=last)
+    assert bench.github.asked == ["head", "compare"]
+    # By then every gateway knows the proof.
+    bench.github.tip, bench.github.comparisons[B, C] = C, Comparison("ahead", frozenset({"a"}), "Change")
+    bench.clock.move(174.9)
+    assert not (await bench.look(obj)).rolls
+    bench.clock.move(0.1)
+    third = await bench.look(obj)
+    assert (third.rolls, third.again) == (True, None)
+    obj["status"]["source"] |= {"headSha": C, "decidedSha": C}
+    obj["status"]["revision"]["sha"] = C
+    assert (await bench.look(obj)).again is None
+    assert bench.github.asked == ["head", "compare"] * 2
+
+
+@pytest.mark.parametrize("seconds", [0, 179, 180, 100_000, -60])
+async def test_a_restart_forgets_no_look(bench: Bench, seconds: int) -> None:
+    obj = bench.project(source={"provenAt": timestamp(NOW - timedelta(seconds=seconds))})
+    look = await bench.look(obj)
+    if not 0 <= seconds < 180:
+        assert (look.again, bench.github.asked) == (None, [])
+        return
+    assert look.again is not None
+    assert timedelta(0) < look.again - NOW <= timedelta(seconds=10)
+    assert bench.github.asked == []
+    bench.clock.move(10)
+    look = await bench.look(obj)
+    obj["status"]["source"] |= {"headSha": B, "decidedSha": B}
+    obj["status"]["revision"]["sha"] = B
+    assert (look.rolls, look.again is None) == (True, seconds == 179)
+    # What was once planned is not planned again.
+    bench.clock.move(180)
+    await bench.look(obj)
+    assert (await bench.look(obj)).again is None
+    assert bench.github.asked.count("head") == (1 if seconds == 179 else 2)
+    bench.clock.move(1)
+    assert (await bench.look(obj)).again is None
+
+
+@pytest.mark.parametrize("at", [None, "2026-01-01T00:00:00"])
+async def test_without_a_time_a_start_asks_nothing(bench: Bench, at: str | None) -> None:
+    look = await bench.look(bench.project(source={"provenAt": at}))
+    assert (look.again, bench.github.asked) == (None, [])
+
+
+async def test_a_look_whose_verdict_was_not_stored_is_taken_again(bench: Bench) -> None:
+    bench.github.tip = A
+    obj = bench.project(source={"proof": "v1.old"})
+    obj["status"]["source"]["proof"] = (await bench.look(obj)).facts.proof
+    bench.github.tip = B
+    bench.clock.move(5)
+    for _ in range(2):
+        assert (await bench.look(obj)).rolls
+        bench.clock.move(0.2)
+
+
+async def test_a_spec_that_was_changed_and_changed_back_leads_to_another_look(bench: Bench) -> None:
+    """In between, pushes to the branch were told that nobody follows it; the proof is the same as before."""
+    obj = bench.project(follow={"branch": "main"}, metadata={"generation": 3})
+    first = await bench.look(obj)
+    assert first.facts.proof == obj["status"]["source"]["proof"]
+    assert (first.verdict, first.again) == (None, NOW + timedelta(seconds=5))
+    obj["status"]["conditions"][0]["observedGeneration"] = 3
+    bench.clock.move(5)
+    assert (await bench.look(obj)).rolls
+
+
+async def test_a_source_that_is_proven_in_every_run_is_not_looked_at_for_ever(bench: Bench) -> None:
+    bench.github.tip = A
+    obj = bench.project(metadata={"generation": 3})
+    for _ in range(50):
+        again = (await bench.look(obj)).again
+        bench.clock.move(5)
+    assert again is None
+    assert bench.github.asked.count("head") == 1
 
 
 async def test_without_keys_there_is_no_proof_and_no_second_look() -> None:

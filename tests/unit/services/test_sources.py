@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mooring.domain.conditions import timestamp
 from mooring.domain.errors import Stalled
 from mooring.domain.origins import AllowedHosts
 from mooring.domain.projects import SourceFacts
@@ -13,7 +14,7 @@ from mooring.domain.reasons import Reason
 from mooring.domain.resources.project import Project
 from mooring.ports import Object
 from mooring.services.sources import Sources
-from tests.unit.objects import raw_project
+from tests.unit.objects import NOW, raw_project
 from tests.unit.services.followed import AT_HAND, A, B, C, World, parsed
 from tests.unit.services.platforms import Nothing, platform
 
@@ -74,6 +75,23 @@ async def test_what_is_not_proven_is_asked_again(claim: dict[str, Any]) -> None:
     assert facts.proof == world.project()["status"]["source"]["proof"]
 
 
+async def test_the_time_of_a_proof_moves_with_it_alone() -> None:
+    world, then = World(), "2025-01-01T00:00:00Z"
+    proof = world.project()["status"]["source"]["proof"]
+    stored: dict[str, Any] = {"provenAt": then, "proof": proof}
+    assert (await found(world, world.project(source=stored))).proven_at == then
+    # Found again in every run, since it does not run yet: a time that moves would make a run of each write.
+    again = world.project(source=stored, observedGeneration=1, revision={"sha": None})
+    assert ((await found(world, again)).proven_at, world.github.asked) == (then, ["repository", "head"])
+    for news in (
+        world.project(source={**stored, "proof": "v1.old"}),
+        world.project(source=stored, observedGeneration=1, metadata={"generation": 3}),
+        world.project(source={"proof": None}),
+    ):
+        assert (await found(world, news)).proven_at == timestamp(NOW)
+    assert (await found(World(keys=None), world.project(source=stored, revision={"sha": None}))).proven_at is None
+
+
 async def test_a_proof_is_about_one_project_alone() -> None:
     world = World()
     obj = world.project()
@@ -127,6 +145,8 @@ async def test_another_branch_or_repository_begins_at_its_head(changes: dict[str
         ({"proof": None, "decidedSha": B}, True),
         ({"proof": None, "decidedSha": A}, False),
         ({"proof": None, "decidedSha": B, "delivery": "d1"}, False),
+        # An access that was withdrawn, and is there again.
+        ({"proof": None, "decidedSha": B, "provenAt": "2026-01-01T00:00:00Z"}, False),
     ],
 )
 async def test_what_was_pinned_goes_to_the_head(source: dict[str, Any], reads: bool) -> None:
@@ -143,6 +163,35 @@ async def test_a_pin_is_noted_and_checked() -> None:
     facts = await found(world, world.project(follow={"revision": B}, metadata={"generation": 2}))
     assert (facts.sha, facts.status()["pinnedSha"], facts.decided_sha) == (B, B, A)
     assert world.github.asked == ["repository", "on_a_branch"]
+
+
+async def test_a_pin_that_was_checked_is_known_without_a_question() -> None:
+    world = World()
+    world.github.on_branch = frozenset({B})
+    spec: dict[str, Any] = {"follow": {"revision": B}}
+    checked = (await found(world, world.project(**spec, metadata={"generation": 2}))).status()
+    world.github.asked.clear()
+    facts = await found(world, world.project(**spec, source=checked))
+    assert (facts.sha, facts.pin_proof, world.github.asked) == (B, checked["pinProof"], [])
+    # It is about this commit, this repository and this Project.
+    for forged in (
+        world.project(follow={"revision": C}, source=checked),
+        world.project(**spec, source=checked, metadata={"uid": "another"}),
+        world.project(**spec, source={**checked, "pinProof": checked["proof"]}),
+        world.project(**spec, source={**checked, "pinProof": None}),
+    ):
+        world.github.asked.clear()
+        world.github.on_branch = frozenset()
+        with pytest.raises(Stalled) as refused:
+            await found(world, forged)
+        assert refused.value.reason is Reason.REVISION_NOT_FOUND
+        assert world.github.asked == ["repository", "on_a_branch"]
+
+
+async def test_without_keys_a_pin_is_asked_about() -> None:
+    world = World(keys=None)
+    with pytest.raises(Stalled):
+        await found(world, world.project(follow={"revision": B}, source={"pinProof": "v1.x"}))
 
 
 async def test_a_redeploy_that_was_asked_for_before_the_source_was_proven_is_noted_alone() -> None:

@@ -45,6 +45,49 @@ async def test_the_same_holds_where_it_came_while_nobody_led() -> None:
         assert case.keys() == case.shelf.document.keys
 
 
+async def test_each_new_key_has_its_own_time() -> None:
+    case = Case(1)
+    async with case.running():
+        await case.time.run(2 * module.KNOWN_EVERYWHERE)
+        case.folder.keys = {version: MASTERS[version] for version in (1, 2)}
+        await case.time.run(module.KNOWN_EVERYWHERE - 20)
+        case.folder.keys = {version: MASTERS[version] for version in (1, 2, 3)}
+        await case.time.run(module.POLL + 5)
+        assert signing(case.keys()) == signing(from_master({1: MASTERS[1]}))
+        await case.time.run(module.POLL + 20)
+        assert signing(case.keys()) == signing(from_master({2: MASTERS[2]}))
+        await case.time.run(module.KNOWN_EVERYWHERE)
+        assert signing(case.keys()) == signing(from_master({3: MASTERS[3]}))
+
+
+async def test_a_key_that_was_written_just_before_a_restart_signs_no_sooner() -> None:
+    case = Case(1, 2, 3)
+    case.shelf.secret = with_document(Document(from_master({1: MASTERS[1], 2: MASTERS[2]})))
+    async with case.running():
+        assert signing(case.keys()) == signing(from_master({1: MASTERS[1]}))
+        await case.time.run(module.KNOWN_EVERYWHERE - 20)
+        assert signing(case.keys()) == signing(from_master({1: MASTERS[1]}))
+        await case.time.run(20 + module.POLL)
+        assert case.keys() == case.shelf.document.keys == from_master({n: MASTERS[n] for n in (1, 2, 3)})
+
+
+async def test_the_oldest_key_that_stays_signs_after_a_restart() -> None:
+    case = Case(2, 3)
+    case.shelf.secret = with_document(Document(from_master({n: MASTERS[n] for n in (1, 2, 3)})))
+    async with case.running():
+        assert signing(case.keys()) == signing(from_master({2: MASTERS[2]}))
+        await case.time.run(module.KNOWN_EVERYWHERE + module.POLL)
+        assert signing(case.keys()) == signing(from_master({3: MASTERS[3]}))
+
+
+async def test_where_no_key_stays_the_newest_signs_at_once() -> None:
+    case = Case(4, 5)
+    case.shelf.secret = with_document(Document(from_master({1: MASTERS[1]})))
+    async with case.running():
+        assert case.keys() == case.shelf.document.keys
+        assert signing(case.keys()) == signing(from_master({5: MASTERS[5]}))
+
+
 async def test_the_ids_of_addresses_never_change() -> None:
     case = Case(1)
     case.shelf.secret = with_document(Document(OTHERS))

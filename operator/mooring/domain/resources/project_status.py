@@ -80,6 +80,10 @@ class SourceStatus(Model):
     """The commit that `spec.source.revision` stays on, where it does."""
     proof: Line | None = None
     """Mooring's signature over what it proved about this source; nothing here counts without it."""
+    pin_proof: Line | None = None
+    """Mooring's signature over the pinned commit, once GitHub showed it on the branch; without it GitHub is asked."""
+    proven_at: Time | None = None
+    """When `proof` was last made anew; soon after that the branch is read once more."""
 
 
 class PushStatus(Model):

@@ -35,6 +35,11 @@ def origin_of_installation(installation: Mapping[str, Any], default_api: str) ->
     return origins.api_url((installation.get("spec") or {}).get("apiUrl") or default_api)
 
 
+def app_secret_of(installation: Mapping[str, Any]) -> str:
+    """Return the Secret of a GitHubInstallation's own App; empty for the operator's App."""
+    return str(((installation.get("spec") or {}).get("appSecretRef") or {}).get("name") or "")
+
+
 def installation_named(project: Mapping[str, Any]) -> tuple[str, str] | None:
     """Return namespace and name of the GitHubInstallation that a Project refers to."""
     ref = (project.get("spec") or {}).get("installationRef")
@@ -66,7 +71,7 @@ def proven_facts(
             return None
         else:
             origin = origin_of_installation(installation, default_api)
-            via = via_installation(installation["metadata"]["uid"])
+            via = via_installation(installation["metadata"]["uid"], app_secret_of(installation))
     except origins.BadUrl:
         return None
     return Proven(metadata["uid"], origin, repository_id, branch, via)

@@ -17,7 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Of each purpose, so that no key or code made for one is good for another.
-_ID, _PROOF, _HOOK, _SECRET = (f"mooring.dev/{purpose}/v1" for purpose in ("path-id", "proof", "hook-key", "hook"))
+_ID, _PROOF, _PIN, _HOOK, _SECRET = (
+    f"mooring.dev/{purpose}/v1" for purpose in ("path-id", "proof", "pin", "hook-key", "hook")
+)
 KEY_BYTES = 32
 # A master key of fewer bytes can be guessed.
 MASTER_KEY_BYTES = 32
@@ -167,9 +169,12 @@ class Proven:
     via: str
 
 
-def via_installation(uid: str) -> str:
-    """Name a GitHubInstallation object as what brings pushes."""
-    return f"installation/{uid}"
+def via_installation(uid: str, app_secret: str) -> str:
+    """Name a GitHubInstallation object as what brings pushes, with its App: it may name another one later.
+
+    `app_secret` is the Secret of an App of its own, empty for the operator's App.
+    """
+    return f"installation/{uid}/{app_secret}"
 
 
 def via_hook(path_id: str) -> str:
@@ -177,21 +182,52 @@ def via_hook(path_id: str) -> str:
     return f"hook/{path_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A commit of which GitHub said, to a Project's own credential, that it is part of the branch."""
+
+    project_uid: str
+    origin: str
+    repository_id: int
+    sha: str
+
+
 def prove(keys: Keys, what: Proven) -> str:
     """Return the signature that stands in status.source.proof."""
-    return _proof(keys.proof_keys[0], what)
+    return _signature(keys.proof_keys[0], _PROOF, _parts(what))
 
 
 def is_proven(keys: Keys, what: Proven, proof: object) -> bool:
     """Tell whether a signature is ours, and about this."""
+    return _is_signed(keys, _PROOF, _parts(what), proof)
+
+
+def prove_pin(keys: Keys, what: Pinned) -> str:
+    """Return the signature that stands in status.source.pinProof."""
+    return _signature(keys.proof_keys[0], _PIN, _pin_parts(what))
+
+
+def is_pin_proven(keys: Keys, what: Pinned, proof: object) -> bool:
+    """Tell whether a signature of a pin is ours, and about this one."""
+    return _is_signed(keys, _PIN, _pin_parts(what), proof)
+
+
+def _parts(what: Proven) -> tuple[str, ...]:
+    return (what.project_uid, what.origin, str(what.repository_id), what.branch, what.via)
+
+
+def _pin_parts(what: Pinned) -> tuple[str, ...]:
+    return (what.project_uid, what.origin, str(what.repository_id), what.sha)
+
+
+def _is_signed(keys: Keys, purpose: str, parts: tuple[str, ...], proof: object) -> bool:
     if not isinstance(proof, str) or not proof.isascii():
         return False
-    return any(hmac.compare_digest(_proof(key, what), proof) for key in keys.proof_keys)
+    return any(hmac.compare_digest(_signature(key, purpose, parts), proof) for key in keys.proof_keys)
 
 
-def _proof(key: bytes, what: Proven) -> str:
-    parts = (what.project_uid, what.origin, str(what.repository_id), what.branch, what.via)
-    return "v1." + base64.urlsafe_b64encode(_code(key, _PROOF, *parts)).decode().rstrip("=")
+def _signature(key: bytes, purpose: str, parts: tuple[str, ...]) -> str:
+    return "v1." + base64.urlsafe_b64encode(_code(key, purpose, *parts)).decode().rstrip("=")
 
 
 def _code(key: bytes, *parts: str) -> bytes:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mooring.domain import origins
-from mooring.domain.webhooks.following import origin_of_installation
+from mooring.domain.webhooks.following import app_secret_of, origin_of_installation
 from mooring.domain.webhooks.keys import Keys, app_path_id, via_installation
 from mooring.ports import Object
 from mooring.services.receiving.seen import Index, Place, is_newer, place_of
@@ -28,6 +28,8 @@ class Installation:
     uid: str
     version: str
     api_url: str | None
+    # Of an App of its own; empty for the operator's.
+    app_secret: str
     # None where its URL is none: it is told of nothing.
     app: App | None
     installation_id: int | None
@@ -36,17 +38,23 @@ class Installation:
     @property
     def via(self) -> str:
         """Return how proofs name it."""
-        return via_installation(self.uid)
+        return via_installation(self.uid, self.app_secret)
 
     @property
     def found_by(self) -> tuple[str, App | None, int | None]:
         """Return all that it is looked up by."""
-        return self.uid, self.app, self.installation_id
+        return self.via, self.app, self.installation_id
+
+    @property
+    def proven_by(self) -> tuple[str, str | None]:
+        """Return all of it that proofs are about."""
+        return self.via, self.api_url
 
     @property
     def as_object(self) -> Object:
         """Return what a proof is looked at with."""
-        return {"metadata": {"uid": self.uid}, "spec": {"apiUrl": self.api_url}}
+        app = {"name": self.app_secret} if self.app_secret else None
+        return {"metadata": {"uid": self.uid}, "spec": {"apiUrl": self.api_url, "appSecretRef": app}}
 
 
 class Installations:
@@ -124,7 +132,7 @@ class Installations:
             if known is not None:
                 self._forget(place, known)
             self._add(place, made)
-        return known is None or (known.uid, known.api_url) != (made.uid, made.api_url)
+        return known is None or known.proven_by != made.proven_by
 
     def _add(self, place: Place, made: Installation) -> None:
         self._installations[place] = made
@@ -161,17 +169,18 @@ class Installations:
 
 def _read(obj: Object, default_api: str) -> Installation:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
+    secret = app_secret_of(obj)
     try:
         origin = origin_of_installation(obj, default_api)
     except origins.BadUrl:
         app = None
     else:
-        named = spec.get("appSecretRef")
-        app = App(origin, obj["metadata"]["namespace"], named["name"]) if named else App(origin)
+        app = App(origin, obj["metadata"]["namespace"], secret) if secret else App(origin)
     return Installation(
         uid=obj["metadata"]["uid"],
         version=obj["metadata"]["resourceVersion"],
         api_url=spec.get("apiUrl"),
+        app_secret=secret,
         app=app,
         installation_id=status.get("installationId"),
         hint=status.get("hint"),

@@ -66,7 +66,7 @@ LENT = proven(project(ref={"name": "ours"}), OURS)
 
 def test_what_was_proven_is_followed() -> None:
     assert follows(HOOKED) == Followed(API, f"hook/{PATH_ID}", REPOSITORY_ID, "refs/heads/main")
-    assert follows(LENT, OURS) == Followed(API, "installation/uid-ours", REPOSITORY_ID, "refs/heads/main")
+    assert follows(LENT, OURS) == Followed(API, "installation/uid-ours/", REPOSITORY_ID, "refs/heads/main")
 
 
 def test_the_git_hub_is_part_of_what_was_proven() -> None:
@@ -137,6 +137,16 @@ def test_another_installation_ends_what_was_proven() -> None:
     assert follows(LENT, None) is None
     assert follows(with_spec(LENT, installationRef=None), OURS) is None
     assert follows(with_spec(HOOKED, installationRef={"name": "ours"}), OURS) is None
+
+
+def test_another_app_ends_what_was_proven() -> None:
+    own, other = installation(appSecretRef={"name": "app"}), installation(appSecretRef={"name": "other"})
+    lent = proven(project(ref={"name": "ours"}), own)
+
+    assert follows(lent, own) == Followed(API, "installation/uid-ours/app", REPOSITORY_ID, "refs/heads/main")
+    assert follows(lent, other) is None
+    assert follows(lent, OURS) is None
+    assert follows(LENT, own) is None
 
 
 # --- copies ---

@@ -20,6 +20,7 @@ from mooring.domain.webhooks.keys import (
     BadMasterKey,
     Document,
     Keys,
+    Pinned,
     Proven,
     app_path_id,
     dump,
@@ -28,9 +29,11 @@ from mooring.domain.webhooks.keys import (
     hkdf,
     hook_path_id,
     hook_secrets,
+    is_pin_proven,
     is_proven,
     parse,
     prove,
+    prove_pin,
     read_masters,
     signs,
 )
@@ -245,6 +248,24 @@ def test_a_proof_in_another_form_is_none() -> None:
 
     for wrong in (proof + "=", proof[3:], proof.upper(), proof[:-1], proof + "\n"):
         assert not is_proven(KEYS, PROVEN, wrong)
+
+
+PIN = Pinned(PROVEN.project_uid, PROVEN.origin, PROVEN.repository_id, "a" * 40)
+
+
+def test_a_proof_of_a_pin_is_good_for_that_alone() -> None:
+    proof = prove_pin(KEYS, PIN)
+
+    assert is_pin_proven(KEYS, PIN, proof)
+    for part in (entry.name for entry in fields(Pinned)):
+        changes: dict[str, Any] = {part: 1296270 if part == "repository_id" else f"{getattr(PIN, part)}x"}
+        assert not is_pin_proven(KEYS, replace(PIN, **changes), proof)
+    assert not is_pin_proven(KEYS, PIN, None)
+    # Made with one key, and of the same parts, what is made for another purpose is none.
+    same = Keys(KEYS.id_key, (KEYS.id_key,), KEYS.hook_keys)
+    pinned = Pinned("repository", HOOK["origin"], HOOK["repository_id"], HOOK["namespace"])
+    code = base64.urlsafe_b64decode(prove_pin(same, pinned).removeprefix("v1.") + "=")
+    assert base64.b32encode(code[:20]).decode().lower() != hook_path_id(same, **HOOK)
 
 
 def test_older_keys_still_prove_and_the_newest_signs() -> None:

@@ -29,7 +29,7 @@ from tests.unit.services.receiving.world import (
 
 SHOP = Place("team-a", "shop")
 ACME = Place("team-a", "acme")
-BY_ACME = frozenset({via_installation("uid-team-a-acme")})
+BY_ACME = frozenset({via_installation("uid-team-a-acme", "")})
 HOOK = hook_path_id(KEYS, origin=ORIGIN, repository_id=REPOSITORY_ID, namespace="team-a")
 
 
@@ -48,6 +48,19 @@ def versioned(obj: dict[str, Any], version: int) -> dict[str, Any]:
     return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(version)}}
 
 
+def test_what_an_app_could_tell_of_is_nothing_of_another_s() -> None:
+    followers, acme = made(), installation(app="key")
+    followers.put_installation(acme)
+    followers.put(project(by=acme))
+    own = frozenset({via_installation("uid-team-a-acme", "key")})
+    assert found(followers, vias=own) == [SHOP]
+    # It is of the operator's App by now; nobody has proven yet that this one covers the repository.
+    followers.put_installation(versioned(installation(), 11))
+    assert found(followers) == found(followers, vias=own) == []
+    followers.put_installation(versioned(acme, 12))
+    assert found(followers, vias=own) == [SHOP]
+
+
 def test_a_project_is_found_by_what_was_proven_of_it() -> None:
     followers, acme = made(), installation()
     followers.put_installation(acme)
@@ -55,7 +68,7 @@ def test_a_project_is_found_by_what_was_proven_of_it() -> None:
     assert found(followers) == [SHOP]
     assert found(followers, "refs/heads/other") == []
     assert found(followers, "refs/tags/main") == []
-    assert found(followers, vias=frozenset({via_installation("uid-other")})) == []
+    assert found(followers, vias=frozenset({via_installation("uid-other", "")})) == []
     assert list(followers.of_ref("https://api.github.com", REPOSITORY_ID, REF, BY_ACME)) == []
     assert list(followers.of_ref(ORIGIN, REPOSITORY_ID + 1, REF, BY_ACME)) == []
     assert len(followers) == 1
@@ -246,7 +259,7 @@ def test_the_index_is_that_of_a_fresh_start_whatever_happened() -> None:
         fresh.put_installation(obj)
     for obj in objects.values():
         fresh.put(obj)
-    vias = frozenset({via_hook(HOOK), *(via_installation(f"uid-{n}-{m}") for n in range(3) for m in range(2))})
+    vias = frozenset({via_hook(HOOK), *(via_installation(f"uid-{n}-{m}", "") for n in range(3) for m in range(2))})
     for ref in (REF, "refs/heads/next"):
         assert sorted(found(followers, ref, vias)) == sorted(found(fresh, ref, vias))
     one, two = (list(each.of_repository(ORIGIN, REPOSITORY_ID, vias)) for each in (followers, fresh))

@@ -50,7 +50,7 @@ def test_the_operators_app_speaks_of_what_has_no_app_of_its_own(folder: Path) ->
     hook = Replica(Store(OWN, LENT, FOREIGN), folder).hook()
     assert hook.secrets == (b"operator-secret",)
     assert hook.origin == ORIGIN
-    assert hook.vias == {via_installation("uid-team-a-lent")}
+    assert hook.vias == {via_installation("uid-team-a-lent", "")}
 
 
 def test_all_of_one_secret_share_secrets_and_scope(folder: Path) -> None:
@@ -59,23 +59,23 @@ def test_all_of_one_secret_share_secrets_and_scope(folder: Path) -> None:
     hook = replica.hook(path_of("own"))
     assert hook == replica.hook(path_of("second"))
     assert hook.secrets == (b"new", b"old")
-    assert hook.vias == {via_installation("uid-team-a-own"), via_installation("uid-team-a-second")}
+    assert hook.vias == {via_installation("uid-team-a-own", "key"), via_installation("uid-team-a-second", "key")}
 
 
 def test_the_scope_is_that_of_now(folder: Path) -> None:
     write(folder, document(OPERATORS, TENANTS))
     replica = Replica(Store(OWN, LENT), folder)
-    assert replica.hook(path_of("own")).vias == {via_installation("uid-team-a-own")}
-    assert replica.hook().vias == {via_installation("uid-team-a-lent")}
+    assert replica.hook(path_of("own")).vias == {via_installation("uid-team-a-own", "key")}
+    assert replica.hook().vias == {via_installation("uid-team-a-lent", "")}
     replica.followers.put_installation(SECOND)
-    both = {via_installation("uid-team-a-own"), via_installation("uid-team-a-second")}
+    both = {via_installation("uid-team-a-own", "key"), via_installation("uid-team-a-second", "key")}
     assert replica.hook(path_of("own")).vias == both
     # It has another App by now: that of the operator.
     replica.followers.put_installation(installation("second", resourceVersion="11"))
-    assert replica.hook(path_of("own")).vias == {via_installation("uid-team-a-own")}
-    assert replica.hook().vias == {via_installation("uid-team-a-lent"), via_installation("uid-team-a-second")}
+    assert replica.hook(path_of("own")).vias == {via_installation("uid-team-a-own", "key")}
+    assert replica.hook().vias == {via_installation("uid-team-a-lent", ""), via_installation("uid-team-a-second", "")}
     replica.followers.drop_installation(Place("team-a", "lent"), "uid-team-a-lent")
-    assert replica.hook().vias == {via_installation("uid-team-a-second")}
+    assert replica.hook().vias == {via_installation("uid-team-a-second", "")}
 
 
 def test_a_secret_of_the_same_name_elsewhere_is_another(folder: Path) -> None:
@@ -86,7 +86,7 @@ def test_a_secret_of_the_same_name_elsewhere_is_another(folder: Path) -> None:
     replica.hooks.look()
     hook = replica.hook(path_of("foreign", "team-b"))
     assert hook.secrets == (b"b",)
-    assert hook.vias == {via_installation("uid-team-b-foreign")}
+    assert hook.vias == {via_installation("uid-team-b-foreign", "key")}
 
 
 def test_an_app_at_another_api_is_another(folder: Path) -> None:
@@ -107,7 +107,7 @@ def test_what_goes_has_no_address_any_more(folder: Path) -> None:
     replica = Replica(Store(OWN, SECOND, project()), folder)
     replica.followers.drop_installation(Place("team-a", "own"), "uid-team-a-own")
     assert replica.receiver.hook(path_of("own")) is None
-    assert replica.hook(path_of("second")).vias == {via_installation("uid-team-a-second")}
+    assert replica.hook(path_of("second")).vias == {via_installation("uid-team-a-second", "key")}
     assert replica.receiver.hook(HOOK) is not None
     replica.followers.drop(Place("team-a", "shop"), "uid-team-a-shop")
     assert replica.receiver.hook(HOOK) is None
@@ -141,7 +141,7 @@ def test_without_a_document_nothing_is_ready(tmp_path: Path, caplog: pytest.LogC
     write(tmp_path, document())
     replica.hooks.look()
     assert replica.receiver.not_ready() is None
-    assert replica.hook().vias == {via_installation("uid-team-a-lent")}
+    assert replica.hook().vias == {via_installation("uid-team-a-lent", "")}
     assert replica.receiver.hook(HOOK) is not None
     replica.caches.filled = False
     assert replica.receiver.not_ready() == "the caches are being filled"
