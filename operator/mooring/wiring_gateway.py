@@ -188,14 +188,14 @@ def _project(followers: Followers, seen: Seen) -> None:
     if seen.event == "DELETED":
         followers.drop(Place(seen.namespace, seen.name), seen.uid)
     elif seen.obj is not None:
-        followers.put(seen.obj)
+        followers.put(seen.obj, listed=seen.listed)
 
 
 def _installation(followers: Followers, seen: Seen) -> None:
     if seen.event == "DELETED":
         followers.drop_installation(Place(seen.namespace, seen.name), seen.uid)
     elif seen.obj is not None:
-        followers.put_installation(seen.obj)
+        followers.put_installation(seen.obj, listed=seen.listed)
 
 
 async def _say_when_filled(watched: Watched) -> None:

@@ -64,6 +64,9 @@ class Seen:
     labels: Mapping[str, str] = field(default_factory=dict)
     # The whole object, for a watch that asks for contents.
     obj: Object | None = field(default=None, repr=False)
+    # Whether a list has it: then it is so, though another version may have a higher number. After a restore of etcd all
+    # versions are lower than before.
+    listed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +176,7 @@ class Watch:
             page = await self._page(following)
             version = page["metadata"].get("resourceVersion") or version
             for item in page.get("items") or ():
-                found.add(self._note("ADDED", item))
+                found.add(self._note("ADDED", item, listed=True))
             following = page["metadata"].get("continue") or ""
             if not following:
                 break
@@ -244,7 +247,7 @@ class Watch:
         if kind in {"ADDED", "MODIFIED", "DELETED"}:
             self._note(str(kind), obj)
 
-    def _note(self, event: str, obj: Object) -> tuple[str, str]:
+    def _note(self, event: str, obj: Object, *, listed: bool = False) -> tuple[str, str]:
         """Remember an object, and tell of it where it is news."""
         metadata = obj["metadata"]
         metadata.pop("managedFields", None)
@@ -275,6 +278,7 @@ class Watch:
                 generation=int(metadata.get("generation") or 0),
                 labels=labels,
                 obj=self._complete(obj) if self.scope.contents else None,
+                listed=listed,
             )
         )
         return place

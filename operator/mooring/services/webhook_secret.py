@@ -347,8 +347,8 @@ class WebhookSecret:
     def _note_left_out(self, count: int) -> None:
         if count > self._left_out:
             log.error(
-                "%s is full: the webhooks of the %d newest Apps are not taken. Remove Apps that nobody uses, or give"
-                " several GitHubInstallations of a namespace the same Secret.",
+                "%s is full, or a namespace has its share of it: the webhooks of the %d newest Apps are not taken."
+                " Remove Apps that nobody uses, or give several GitHubInstallations of a namespace the same Secret.",
                 self._where,
                 count,
             )

@@ -48,6 +48,7 @@ async def test_tells_what_is_there_comes_changes_and_goes(
         await told.until(lambda: told.of("ADDED") == ["there", "comes"])
         await cluster.apply(secret(namespace, "comes", **{"mooring.dev/project": "p"}), uid=made["metadata"]["uid"])
         await told.until(lambda: told.of("MODIFIED") == ["comes"])
+        assert [seen.listed for seen in told.all] == [True, False, False]
         assert told.all[-1].labels == {"mooring.dev/project": "p"}
         assert told.all[-1].uid == made["metadata"]["uid"]
         last = await cluster.read("Secret", namespace, "comes")

@@ -139,10 +139,15 @@ def test_a_key_is_one_block_of_bounded_size(value: str | bytes) -> None:
     refused(app(privateKey=value), "privateKey")
 
 
-@pytest.mark.parametrize("value", [b"\xff\xfe", "s" * 1025, "\n"])
+@pytest.mark.parametrize("value", [b"\xff\xfe", "s" * 257, "\n", "h\u00fcsh", "hu\0sh", "hu\nsh", "hush\x7f"])
 @pytest.mark.parametrize("key", ["webhookSecret", "webhookSecretNext", "webhookSecretPrevious"])
 def test_a_webhooks_secret_that_cannot_be_used_is_told(value: str | bytes, key: str) -> None:
     refused(app(**{key: value}), key)
+
+
+def test_the_longest_webhook_secret_may_have_any_printable_character() -> None:
+    longest = (bytes(range(0x20, 0x7F)) * 3)[:256].decode()
+    assert webhook_secrets_in(app(webhookSecret=longest + "\r\n"), "app") == (longest,)
 
 
 def refused(found: dict[str, Any], key: str) -> None:

@@ -95,15 +95,34 @@ def _is_older(stored: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]]
     push = arrival.push
     before = _happened(stored.get("pushedAt"), stored.get("receivedAt"))
     now = _happened(arrival.pushed_at, timestamp(arrival.received_at))
-    if stored.get("ref") != push.ref or before is None or now is None:
+    if stored.get("ref") != push.ref or before is None or now is None or _is_later_by_github(stored, push):
         # The branch that is followed has changed meanwhile, or nothing says which was first.
         return False
-    if before != now:
-        # What is stored may be wrong, too, since others may write a status; from the future it would stay for ever.
-        return now < before <= arrival.received_at + CLOCKS_DIFFER
-    if push.before == stored.get("sha"):
+    is_next, is_there = push.before == stored.get("sha"), any(_is_of(entry, arrival, now) for entry in deliveries)
+    if before == now:
+        return not is_next and (push.sha == stored.get("before") or is_there)
+    if is_next and not is_there:
+        # What follows what is stored came after it, whatever the times say; unless it was there already, and what is
+        # stored goes back from it.
         return False
-    return push.sha == stored.get("before") or any(_is_of(entry, arrival, now) for entry in deliveries)
+    # What is stored may be wrong, too, since others may write a status; from the future it would stay for ever.
+    return now < before <= arrival.received_at + CLOCKS_DIFFER and _is_earlier_by_github(stored, push)
+
+
+def _is_later_by_github(stored: Mapping[str, Any], push: Push) -> bool:
+    """Compare by GitHub's clock alone: ours may be behind, and that of two gateways may differ."""
+    said, of_stored = _said(push), _time(stored.get("pushedAt"))
+    return said is not None and of_stored is not None and said > of_stored
+
+
+def _is_earlier_by_github(stored: Mapping[str, Any], push: Push) -> bool:
+    said, of_stored = _said(push), _time(stored.get("pushedAt"))
+    return said is not None and of_stored is not None and said < of_stored
+
+
+def _said(push: Push) -> datetime | None:
+    """Return when GitHub says that a push was, to the second, as it would be stored."""
+    return _time(timestamp(push.pushed_at)) if push.pushed_at is not None else None
 
 
 def _happened(pushed_at: object, received_at: object) -> datetime | None:

@@ -43,7 +43,7 @@ class Pushes:
         told = iter(found.told)
         return Decision(known.version, found.fields, [next(told) if does else None for does in concern])
 
-    def renew(self, place: Place, obj: Object | None) -> None:
+    def renew(self, place: Place, obj: Object | None, *, overrules: bool = False) -> None:
         """Take the Project as the API server has just answered."""
         known = self._followers.get(place)
         if known is None:
@@ -52,7 +52,7 @@ class Pushes:
             # One that took its name is told of by the watch.
             self._followers.drop(place, known.uid)
         else:
-            self._followers.renew(place, obj)
+            self._followers.renew(place, obj, overrules=overrules)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class Notices:
         news = [entry for entry, each in zip(entries, told, strict=True) if each is Told.RECORDED]
         return Decision(known.version, {"hint": _hint(news[-1])} if news else None, told)
 
-    def renew(self, place: Place, obj: Object | None) -> None:
+    def renew(self, place: Place, obj: Object | None, *, overrules: bool = False) -> None:
         """Take the GitHubInstallation as the API server has just answered."""
         known = self._followers.installations.get(place)
         if known is None:
@@ -91,7 +91,7 @@ class Notices:
         if obj is None or obj["metadata"]["uid"] != known.uid:
             self._followers.drop_installation(place, known.uid)
         else:
-            self._followers.renew_installation(obj)
+            self._followers.renew_installation(obj, overrules=overrules)
 
 
 def _told(entry: Noticed, stored: str | None) -> Told:

@@ -96,19 +96,26 @@ class Followers:
 
     # --- what is seen ---
 
-    def put(self, obj: Object) -> None:
-        """Take a Project as a watch tells of it."""
+    def put(self, obj: Object, *, listed: bool = False) -> None:
+        """Take a Project as a watch tells of it.
+
+        What a list says counts in any case: after a restore of etcd the versions are lower than those from before.
+        """
         known = self._projects.get(place_of(obj))
-        if known is None or is_newer(obj["metadata"]["resourceVersion"], known.version):
+        if known is None or listed or is_newer(obj["metadata"]["resourceVersion"], known.version):
             self._keep(obj)
 
-    def renew(self, place: Place, obj: Object) -> None:
-        """Take what the API server answered about a Project that is there still, whatever the watch said meanwhile.
+    def renew(self, place: Place, obj: Object, *, overrules: bool = False) -> None:
+        """Take what the API server answered about a Project that is there still.
 
-        One that is not there any more stays away: the answer may be older than the news of its end.
+        The answer to a write may come after the watch told of what was written later, and does not count then. What
+        was read after a conflict overrules all: what is known cannot be right. A Project that is not there any more
+        stays away: the answer may be older than the news of its end.
         """
         known = self._projects.get(place)
-        if known is not None and known.uid == obj["metadata"]["uid"]:
+        if known is None or known.uid != obj["metadata"]["uid"]:
+            return
+        if overrules or is_newer(obj["metadata"]["resourceVersion"], known.version):
             self._keep(obj)
 
     def drop(self, place: Place, uid: str) -> None:
@@ -117,14 +124,14 @@ class Followers:
         if known is not None and known.uid == uid:
             self._forget(place, known)
 
-    def put_installation(self, obj: Object) -> None:
-        """Take a GitHubInstallation as a watch tells of it."""
-        if self.installations.put(obj):
+    def put_installation(self, obj: Object, *, listed: bool = False) -> None:
+        """Take a GitHubInstallation as a watch tells of it; what a list says counts in any case."""
+        if self.installations.put(obj, listed=listed):
             self._look_again(place_of(obj))
 
-    def renew_installation(self, obj: Object) -> None:
+    def renew_installation(self, obj: Object, *, overrules: bool = False) -> None:
         """Take what the API server answered about a GitHubInstallation that is there still."""
-        if self.installations.renew(obj):
+        if self.installations.renew(obj, overrules=overrules):
             self._look_again(place_of(obj))
 
     def drop_installation(self, place: Place, uid: str) -> None:

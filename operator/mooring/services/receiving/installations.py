@@ -75,17 +75,23 @@ class Installations:
         """Return one of them."""
         return self._installations.get(place)
 
-    def put(self, obj: Object) -> bool:
+    def put(self, obj: Object, *, listed: bool = False) -> bool:
         """Take one as a watch tells of it; tell whether proofs that name it have to be looked at again."""
         known = self._installations.get(place_of(obj))
-        if known is not None and not is_newer(obj["metadata"]["resourceVersion"], known.version):
-            return False
-        return self._keep(obj)
+        if known is None or listed or is_newer(obj["metadata"]["resourceVersion"], known.version):
+            return self._keep(obj)
+        return False
 
-    def renew(self, obj: Object) -> bool:
-        """Take what the API server answered about one that is there still; tell the same."""
+    def renew(self, obj: Object, *, overrules: bool = False) -> bool:
+        """Take what the API server answered about one that is there still, unless something newer is known.
+
+        What was read after a conflict overrules that, too. Tell the same.
+        """
         known = self._installations.get(place_of(obj))
-        return known is not None and known.uid == obj["metadata"]["uid"] and self._keep(obj)
+        if known is None or known.uid != obj["metadata"]["uid"]:
+            return False
+        is_news = overrules or is_newer(obj["metadata"]["resourceVersion"], known.version)
+        return is_news and self._keep(obj)
 
     def drop(self, place: Place, uid: str) -> bool:
         """Forget one that is gone; one of the same name that came after it stays."""

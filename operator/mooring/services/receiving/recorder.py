@@ -79,8 +79,11 @@ class Book(Protocol[E_contra]):
         """Say what to write and what to tell; None where there is no such object any more."""
         ...
 
-    def renew(self, place: Place, obj: Object | None) -> None:
-        """Take the object as the API server has just answered; None: there is none."""
+    def renew(self, place: Place, obj: Object | None, *, overrules: bool = False) -> None:
+        """Take the object as the API server has just answered; None: there is none.
+
+        It overrules what is known to be newer where that was just found to be wrong.
+        """
         ...
 
 
@@ -220,7 +223,8 @@ class Recorder(Generic[E]):
     async def _read(self, place: Place, seconds: float) -> None:
         """Read what somebody else wrote; where that fails, the next conflict leads here again."""
         try:
-            self._book.renew(place, await self._shared.records.read_recorded(self._book.kind, *place, seconds=seconds))
+            found = await self._shared.records.read_recorded(self._book.kind, *place, seconds=seconds)
+            self._book.renew(place, found, overrules=True)
         except Trouble as trouble:
             log.debug("%s", trouble.message)
 

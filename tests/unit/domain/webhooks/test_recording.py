@@ -192,6 +192,32 @@ def test_a_stored_time_counts_in_whichever_form_it_is_written() -> None:
     assert told({"push": push}, arrival(61)) == [Told.RECORDED]
 
 
+def test_a_newer_push_is_recorded_by_a_gateway_whose_clock_is_behind() -> None:
+    """Two replicas, or one whose clock was set back: the next push is received before the last one, it seems."""
+    for behind, later in ((5, 4), (30, 20), (240, 180), (3600, 7)):
+        status = stored(arrival(1, at=0, received=1))
+        newer = arrival(2, at=later, received=later + 1 - behind)
+        assert told(status, newer) == [Told.RECORDED]
+        forced = replace(newer, push=replace(newer.push, before=sha(77)))
+        assert told(status, forced) == [Told.RECORDED]
+        # To a commit of before, which the list of deliveries has.
+        status = stored(arrival(3, at=0, received=1), status=status)
+        back = arrival(1, at=later, received=later + 1 - behind, before=sha(77), delivery="back")
+        assert told(status, back) == [Told.RECORDED]
+
+
+def test_what_follows_what_is_stored_is_recorded_whatever_the_times_say() -> None:
+    status = stored(arrival(1, at=5))
+
+    assert told(status, arrival(2, at=4)) == [Told.RECORDED]
+
+
+def test_forward_and_back_leaves_no_way_to_send_the_first_again() -> None:
+    status = stored(arrival(1, at=1), arrival(2, at=2), arrival(1, at=3, before=sha(2), delivery="back"))
+
+    assert told(status, arrival(2, at=2, delivery="again", received=7200)) == [Told.SUPERSEDED]
+
+
 # --- whatever the order ---
 
 ORDERS = st.lists(st.integers(0, 3), min_size=1, max_size=12).flatmap(

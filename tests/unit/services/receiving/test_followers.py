@@ -187,6 +187,33 @@ def test_what_is_old_changes_nothing() -> None:
     assert found(followers) == [SHOP]
 
 
+def test_the_late_answer_of_a_write_does_not_undo_what_the_watch_told() -> None:
+    followers, acme = made(), versioned(installation(), 5)
+    followers.put_installation(acme)
+    followers.put(versioned(project(by=acme, branch="new"), 11))
+    followers.renew(SHOP, versioned(project(by=acme), 10))
+    assert found(followers) == []
+    # But what is read after a conflict is what is there.
+    followers.renew(SHOP, versioned(project(by=acme), 10), overrules=True)
+    assert found(followers) == [SHOP]
+
+    elsewhere = installation(spec={"apiUrl": "https://elsewhere.example.com/api/v3"})
+    followers.renew_installation(versioned(elsewhere, 4))
+    assert found(followers) == [SHOP]
+    followers.renew_installation(versioned(elsewhere, 4), overrules=True)
+    assert found(followers) == []
+
+
+def test_after_a_restore_what_is_listed_counts_though_its_versions_are_lower() -> None:
+    followers, acme = made(), versioned(installation(spec={"apiUrl": "https://elsewhere.example.com/api/v3"}), 900)
+    followers.put_installation(acme)
+    followers.put(versioned(project(by=acme, branch="new"), 1000))
+    before = installation()
+    followers.put(versioned(project(by=before), 20), listed=True)
+    followers.put_installation(versioned(before, 10), listed=True)
+    assert found(followers) == [SHOP]
+
+
 def test_an_answer_brings_no_project_back() -> None:
     followers, acme = made(), installation()
     followers.put_installation(acme)
