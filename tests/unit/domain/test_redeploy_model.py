@@ -294,8 +294,4 @@ def test_whatever_happens_the_newest_eligible_commit_runs() -> None:
     # All of it took place, and often: else the end would say little.
     people = ("push", "forced push", "reset", "there and back")
     world = ("delivery", "replay", "lag", "moves behind a lag", "crash", "conflict", "run", "quiet run")
-<<<<<<< HEAD
     assert [what for what in (*people, *world, "rollout", "skip", "note") if COUNTED[what] < 25] == []
-=======
-    assert [what for what in (*people, *world, "rollout", "skip", "note") if COUNTED[what] < 30] == []
->>>>>>> g-fixop
