@@ -89,7 +89,7 @@ test-vast: tools ## Memory, start and takeover with ten thousand Projects (about
 	@$(PY) tests/suites.py vast
 
 .PHONY: unit
-unit: $(READY) ## Unit tests alone (under 20 s)
+unit: $(READY) ## Unit tests alone (about a minute)
 	@$(PY) -m pytest -q tests/unit
 
 .PHONY: lint

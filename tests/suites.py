@@ -29,7 +29,7 @@ class Suite:
 
 LINT = Suite(
     "lint",
-    60,
+    75,
     (
         (sys.executable, "-m", "ruff", "check", "--quiet", *CODE),
         (sys.executable, "-m", "ruff", "format", "--check", "--quiet", *CODE),
@@ -40,9 +40,9 @@ LINT = Suite(
 TEST = (
     LINT,
     Suite("verify", 10, (("make", "verify"),)),
-    Suite("unit", 20, ((*PYTEST, "tests/unit"),)),
+    Suite("unit", 70, ((*PYTEST, "tests/unit"),)),
     Suite("lab", 150, ((*PYTEST, "-m", "not scale", "tests/lab"),)),
-    Suite("cluster", 600, ((*PYTEST, "-m", "not scale and not vast", "tests/cluster"),)),
+    Suite("cluster", 900, ((*PYTEST, "-m", "not scale and not vast", "tests/cluster"),)),
     Suite("demo", 30, ((sys.executable, "-m", "lab.demo", "--once", "--dir", "build/demo"),)),
 )
 # What is a figure has a lab of its own: after thousands of other objects the API server is half as fast.
