@@ -444,10 +444,6 @@ HAPPENS = (
 )
 
 
-@pytest.mark.xfail(
-    reason="a push is called older by a gateway whose clock is behind that of the one before it, and is never read for",
-    raises=AssertionError,
-    strict=True,
-)
+@pytest.mark.xfail(reason="a gateway whose clock is behind calls a new push old", raises=AssertionError, strict=True)
 def test_clocks_of_gateways_may_differ() -> None:
     go_through(PushingByClocksThatDiffer, COUNTED, examples=EXAMPLES // 4, steps=STEPS, phases=[Phase.generate])
