@@ -1,14 +1,22 @@
-"""What the models of pushes share: a branch that people move, a GitHub that lags, and an operator's looks at it."""
+"""What the models of pushes share: a branch that people move, a GitHub that lags, what is stored, and looks at it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+
+from mooring.domain import redeploys
 from mooring.domain.comparisons import Comparison, Filter
-from mooring.domain.redeploys import Compare, Course, Push, ReadHead, Step
+from mooring.domain.redeploys import Compare, Course, ReadHead, Step
+from mooring.domain.webhooks.events import Push
+from mooring.domain.webhooks.recording import Arrival
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BRANCH = "main"
@@ -96,7 +104,7 @@ class Patience:
     # When it saw the first push that was not decided on, when the newest, and which that was.
     saw: tuple[datetime, datetime, str] | None = None
 
-    def notice(self, push: Push | None, now: datetime) -> None:
+    def notice(self, push: redeploys.Push | None, now: datetime) -> None:
         """Take down what is not decided on."""
         if push is None:
             self.saw = None
@@ -110,3 +118,70 @@ class Patience:
         assert self.saw is not None, "the branch is read, and there was no push"
         first, last, _ = self.saw
         return now >= min(last + self.debounce, first + 5 * self.debounce)
+
+
+@dataclass(eq=False)
+class Delivery:
+    """A push on its way to us."""
+
+    push: Push
+    guid: str
+    # GitHub's first push has number 1.
+    number: int
+
+    def arrival(self, gateway: Gateway, now: datetime) -> Arrival:
+        """Say when it arrived, by the gateway's clock."""
+        return Arrival(self.push, self.guid, now + gateway.skew)
+
+
+@dataclass
+class Stored:
+    """A Project's status at the API server, with all its versions."""
+
+    versions: list[Mapping[str, Any]] = field(default_factory=list)
+
+    @property
+    def version(self) -> int:
+        """Return the newest."""
+        return len(self.versions) - 1
+
+    def write(self, fields: Mapping[str, Any], held_to: int) -> bool:
+        """Merge fields into the status; False where somebody else wrote meanwhile."""
+        if held_to != self.version:
+            return False
+        self.versions.append({**self.versions[-1], **fields})
+        return True
+
+
+@dataclass
+class Gateway:
+    """A replica: the version that its cache has, and the deliveries that wait for its next PATCH."""
+
+    cached: int = 0
+    skew: timedelta = timedelta()
+    waiting: list[tuple[Delivery, Arrival]] = field(default_factory=list)
+
+
+def go_through(
+    machine: type[RuleBasedStateMachine],
+    counted: Counter[str],
+    *,
+    examples: int,
+    steps: int,
+    phases: Sequence[Phase] = tuple(Phase),
+) -> None:
+    """Try so many examples, the same each time, and print what took place."""
+    counted.clear()
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=examples,
+            stateful_step_count=steps,
+            derandomize=True,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=False,
+            phases=phases,
+        ),
+    )
+    sys.stdout.write(f"{dict(counted.most_common())}\n")

@@ -8,28 +8,20 @@ rules that the gateway and the operator go by, on nothing but what is stored.
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
-from hypothesis import HealthCheck, event, settings
+from hypothesis import event
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-    run_state_machine_as_test,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from mooring.domain import redeploys
 from mooring.domain.redeploys import State, Verdict, Wish
 from mooring.domain.webhooks.events import Push
 from mooring.domain.webhooks.recording import Arrival, record
-from tests.unit.domain.pushing import BRANCH, FILTERS, LONGEST_LAG, REF, START, Patience, Repository, take
+from tests.unit.domain.pushing import BRANCH, FILTERS, LONGEST_LAG, REF, START, Patience, Repository, go_through, take
 
 DEBOUNCE = timedelta(seconds=3)
 COUNTED: Counter[str] = Counter()
@@ -279,18 +271,7 @@ class Pushes(RuleBasedStateMachine):
 
 
 def test_whatever_happens_the_newest_eligible_commit_runs() -> None:
-    COUNTED.clear()
-    run_state_machine_as_test(
-        Pushes,
-        settings=settings(
-            max_examples=int(os.environ.get("MOORING_TEST_EXAMPLES", "500")),
-            stateful_step_count=40,
-            derandomize=True,
-            deadline=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    sys.stdout.write(f"{dict(COUNTED.most_common())}\n")
+    go_through(Pushes, COUNTED, examples=int(os.environ.get("MOORING_TEST_EXAMPLES", "500")), steps=40)
     # All of it took place, and often: else the end would say little.
     people = ("push", "forced push", "reset", "there and back")
     world = ("delivery", "replay", "lag", "moves behind a lag", "crash", "conflict", "run", "quiet run")
