@@ -5,6 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+# What the gateway writes of a Project, at any time.
+_RECORDS = frozenset({"push", "deliveries"})
+# What changes with every write.
+_VERSIONED = frozenset({"resourceVersion", "managedFields"})
+
+
+def differ_in_records_alone(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Tell whether between two versions of an object nothing happened but that the gateway recorded a delivery.
+
+    What was decided on the earlier one is still right then: a push that came since is not among it.
+    """
+
+    def rest(obj: Mapping[str, Any]) -> Mapping[str, Any]:
+        apart = {"metadata": _VERSIONED, "status": _RECORDS}
+        others = {part: {k: v for k, v in (obj.get(part) or {}).items() if k not in apart[part]} for part in apart}
+        return {**obj, **others}
+
+    return rest(before) == rest(after)
+
 
 def changed_fields(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
     """Return the merge patch from one status to the other: None for a field that must go, nothing for what is right.

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from mooring.domain import names, rendering, revisions
 from mooring.domain import projects as rules
 from mooring.domain.conditions import verdict
-from mooring.domain.errors import Stalled, Trouble, Waiting
+from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.fingerprints import fingerprint
 from mooring.domain.manifests import checkout
 from mooring.domain.manifests.secret import token_secret
@@ -53,8 +53,6 @@ COUNTS_DELAY = 5.0
 CONCLUSION_DELAY = timedelta(seconds=1)
 # How long until a foreign object that is in the way is looked for again: watches speak of our own children.
 FOREIGN_LOOK = timedelta(seconds=10)
-# A run that is planned for later than this is no reason to leave a trouble that may pass sooner.
-SOON = timedelta(seconds=15)
 
 
 class Projects:
@@ -395,14 +393,8 @@ class Projects:
     def _next(self, seen: Seen, outcome: rules.Outcome) -> Again | None:
         """Say when to look again by oneself, or hand over the trouble that says so."""
         worst = outcome.worst()
-        delay = seen.look.delay if seen.look is not None else None
-        troubles = (seen.trouble, seen.source_trouble, seen.resolution.trouble, delay)
-        waiting = min((t for t in troubles if isinstance(t, Waiting)), key=lambda trouble: trouble.until, default=None)
-        if waiting is not None and (seen.again is None or waiting.until <= seen.again):
-            raise waiting
-        transient = next((t for t in troubles if t is not None and not isinstance(t, Stalled | Waiting)), None)
-        if transient is not None and (seen.again is None or seen.again > self._platform.clock.now() + SOON):
-            raise transient  # what is further off is planned again by the run that this leads to
+        if (pressing := seen.pressing(self._platform.clock.now())) is not None:
+            raise pressing
         if seen.again is not None:
             return Again(seen.again)
         spec = seen.project.spec.token

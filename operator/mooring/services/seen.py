@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from mooring.domain import names, revisions
 from mooring.domain import projects as rules
-from mooring.domain.errors import Trouble
+from mooring.domain.errors import Stalled, Trouble, Waiting
 from mooring.domain.manifests import checkout
 from mooring.domain.names import Kind
 from mooring.domain.ownership import is_owned
@@ -22,6 +22,9 @@ from mooring.domain.tokens import Resolution
 from mooring.ports import Object
 from mooring.services.heads import Look
 from mooring.services.sources import AtHand
+
+# A run that is planned for later than this is no reason to leave a trouble alone that may pass sooner.
+SOON = timedelta(seconds=15)
 
 
 @dataclass(slots=True)
@@ -78,6 +81,18 @@ class Seen:
         """Have another run at that time, unless there is one sooner."""
         if at is not None and (self.again is None or at < self.again):
             self.again = at
+
+    def pressing(self, now: datetime) -> Trouble | None:
+        """Return the trouble that says when to look again; None where there is another run soon enough, or no need."""
+        delay = self.look.delay if self.look is not None else None
+        troubles = (self.trouble, self.source_trouble, self.resolution.trouble, delay)
+        waiting = min((t for t in troubles if isinstance(t, Waiting)), key=lambda trouble: trouble.until, default=None)
+        if waiting is not None and (self.again is None or waiting.until <= self.again):
+            return waiting
+        if self.again is not None and self.again <= now + SOON:
+            return None
+        # What is further off is planned again by the run that this leads to.
+        return next((t for t in troubles if t is not None and not isinstance(t, Stalled | Waiting)), None)
 
     def adopt(self, *, carried_out: bool) -> None:
         """Take over what the branch's head led to. A commit that cannot be rolled out now is not decided on either."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from mooring.domain.errors import Stalled, Transient, Trouble, Waiting
 from mooring.domain.projects import SourceFacts
 from mooring.domain.reasons import Happened, Reason
 from mooring.domain.redeploys import Pending, State, Verdict
@@ -99,3 +100,31 @@ def test_the_soonest_moment_counts() -> None:
     for seconds, wanted in ((5, 5), (9, 5), (1, 1)):
         run.look_at(NOW + timedelta(seconds=seconds))
         assert run.again == NOW + timedelta(seconds=wanted)
+
+
+AWAY = Transient(Reason.GITHUB_UNAVAILABLE, "Away.")
+LATER = Waiting(Reason.RATE_LIMITED, "Later.", until=NOW + timedelta(seconds=60))
+
+
+@pytest.mark.parametrize(
+    ("again", "troubles", "pressing"),
+    [
+        (None, (), None),
+        (None, (AWAY,), AWAY),
+        (None, (Stalled(Reason.INVALID_SPEC, "No."),), None),
+        # Another run is near, and sees to it.
+        (3, (AWAY,), None),
+        # A look that is planned for later does not keep from trying sooner.
+        (180, (AWAY,), AWAY),
+        (180, (LATER, AWAY), LATER),
+        (3, (LATER, AWAY), None),
+        (30, (LATER, AWAY), AWAY),
+    ],
+)
+def test_a_trouble_that_may_pass_waits_for_no_far_off_look(
+    again: int | None, troubles: tuple[Trouble, ...], pressing: Trouble | None
+) -> None:
+    run = seen(None)
+    run.again = NOW + timedelta(seconds=again) if again is not None else None
+    run.trouble, run.source_trouble = (*troubles, None, None)[:2]
+    assert run.pressing(NOW) is pressing
