@@ -101,18 +101,21 @@ def recover(deployment: Mapping[str, Any]) -> RevisionStatus | None:
 
 
 def as_field(revision: RevisionStatus) -> dict[str, Any]:
-    """Return a revision as the status stores it."""
+    """Return a revision as the history stores it."""
+    return without_nothing(as_newest(revision))
+
+
+def as_newest(revision: RevisionStatus) -> dict[str, Any]:
+    """Return status.revision: what the one before had and this one has not, as a delivery, goes from there."""
     at = revision.deployed_at
-    return without_nothing(
-        {
-            "sha": revision.sha,
-            "shortSha": revision.short_sha,
-            "delivery": revision.delivery,
-            "trigger": revision.trigger.value if revision.trigger is not None else None,
-            "checkoutImage": revision.checkout_image,
-            "deployedAt": timestamp(at) if at is not None else None,
-        }
-    )
+    return {
+        "sha": revision.sha,
+        "shortSha": revision.short_sha,
+        "delivery": revision.delivery,
+        "trigger": revision.trigger.value if revision.trigger is not None else None,
+        "checkoutImage": revision.checkout_image,
+        "deployedAt": timestamp(at) if at is not None else None,
+    }
 
 
 class Belief(Enum):

@@ -318,7 +318,7 @@ class Projects:
         told = f"{revision.trigger}, delivery {revision.delivery}" if revision.delivery else str(revision.trigger)
         message = f"Rolling out {revision.short_sha or seen.project.spec.workload.image} ({told})."
         outcome = self._outcome(seen, starting=message, has_token=made_of.token is not None)
-        fields = {**rules.source_fields(outcome), "revision": revisions.as_field(revision)}
+        fields = {**rules.source_fields(outcome), "revision": revisions.as_newest(revision)}
         fields["observedGeneration"] = seen.generation
         push = seen.status.get("push") or {}
         seen.obj = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
@@ -383,7 +383,7 @@ class Projects:
     async def _conclude(self, seen: Seen, outcome: rules.Outcome, applied: RevisionStatus | None) -> None:
         fields = rules.status_fields(outcome, seen.generation)
         if applied is not None:
-            fields["revision"] = revisions.as_field(applied)
+            fields["revision"] = revisions.as_newest(applied)
             fields["history"] = [revisions.as_field(entry) for entry in revisions.with_applied(seen.history, applied)]
         waited = (seen.status.get("pending") or {}).get("sha")
         stored = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))

@@ -171,6 +171,8 @@ def test_restarts_between_record_and_rollout(shop: Callable[..., Shop], operator
         # The same, and the branch has moved on since: the push behind that is the next one.
         leave_under_way(passed, GUIDS[1])
         newer = passed.tell(passed.push())
+        # Long after every gateway has known its proof.
+        forge(idle, {"source": {**idle.status["source"], "provenAt": "2026-01-01T00:00:00Z"}})
         version, mark = idle.project()["metadata"]["resourceVersion"], hub.mark()
     assert recorded.ran("Push", 2, recorded.last)["delivery"] == told
     assert killed.ran("Push", 2, killed.last)["delivery"] == guid

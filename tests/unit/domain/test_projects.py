@@ -317,7 +317,9 @@ def test_a_withdrawn_access_proves_nothing_any_more(trouble: Trouble, ends: bool
         wanted = {"source": {"proof": None, "pinProof": None}} if ends else {}
         assert changed_fields(before, {name: fields[name] for name in wanted}) == wanted
     # Where there is nothing to take back, nothing is written.
-    assert "source" not in status_fields(outcome(source=None, source_trouble=trouble), 1)
+    for status in (None, ProjectStatus()):
+        new = project(spec=GITHUB).model_copy(update={"status": status})
+        assert "source" not in status_fields(outcome(project=new, source=None, source_trouble=trouble), 1)
 
 
 def test_the_status_tells_what_was_read_for_which_push() -> None:

@@ -13,6 +13,8 @@ from mooring.domain.revisions import (
     Asked,
     Belief,
     Running,
+    as_field,
+    as_newest,
     as_remembered,
     belief,
     decide,
@@ -21,6 +23,7 @@ from mooring.domain.revisions import (
     with_an_image_of_ours,
     with_applied,
 )
+from mooring.domain.status import changed_fields
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 A, B = "a" * 40, "b" * 40
@@ -183,3 +186,14 @@ def test_a_lost_status_is_read_back_from_the_pods() -> None:
     annotations["mooring.dev/delivery"] = "g"
     annotations["mooring.dev/trigger"] = "Nonsense"
     assert recover(deployment) is None
+
+
+def test_a_revision_without_a_delivery_keeps_none_from_the_one_before() -> None:
+    pushed = RevisionStatus(sha="a" * 40, trigger=Trigger.PUSH, delivery="d1")
+    manual = RevisionStatus(sha="a" * 40, trigger=Trigger.MANUAL)
+    before = {"revision": as_field(pushed)}
+    patch = changed_fields(before, {"revision": as_newest(manual)})["revision"]
+    assert patch == {"delivery": None, "trigger": "Manual"}
+    # Of a list, which is replaced whole, no field is left empty.
+    assert None not in as_field(manual).values()
+    assert changed_fields({}, {"revision": as_newest(manual)}) == {"revision": as_field(manual)}

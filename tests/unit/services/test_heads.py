@@ -252,6 +252,21 @@ async def test_a_spec_that_was_changed_and_changed_back_leads_to_another_look(be
     assert (await bench.look(obj)).rolls
 
 
+async def test_a_spec_that_changes_again_is_looked_at_again_and_keeps_the_last_look(bench: Bench) -> None:
+    bench.github.tip = A
+    obj = bench.project(source={"proof": "v1.old"})
+    obj["status"]["source"]["proof"] = (await bench.look(obj)).facts.proof
+    bench.clock.move(100)
+    await bench.look(obj)
+    for generation in (3, 4):
+        obj["metadata"]["generation"] = generation
+        assert (await bench.look(obj)).again == bench.clock.now() + timedelta(seconds=5)
+        obj["status"]["conditions"][0]["observedGeneration"] = generation
+        bench.clock.move(5)
+        assert (await bench.look(obj)).again == NOW + timedelta(seconds=180)
+    assert bench.github.asked.count("head") == 3
+
+
 async def test_a_source_that_is_proven_in_every_run_is_not_looked_at_for_ever(bench: Bench) -> None:
     bench.github.tip = A
     obj = bench.project(metadata={"generation": 3})

@@ -7,7 +7,7 @@ import pytest
 from mooring.domain.webhooks.keys import Document, Keys, from_master
 from mooring.services import webhook_secret as module
 from mooring.services.master_keys import BadMasterKeys
-from tests.unit.services.webhook_cases import MASTERS, OTHERS, Case, with_document
+from tests.unit.services.webhook_cases import MASTERS, OTHERS, Case, stored, with_document
 
 
 def signing(keys: Keys | None) -> bytes:
@@ -78,6 +78,23 @@ async def test_the_oldest_key_that_stays_signs_after_a_restart() -> None:
         assert signing(case.keys()) == signing(from_master({2: MASTERS[2]}))
         await case.time.run(module.KNOWN_EVERYWHERE + module.POLL)
         assert signing(case.keys()) == signing(from_master({3: MASTERS[3]}))
+
+
+async def test_a_key_that_could_not_be_written_does_not_sign() -> None:
+    case = Case(1)
+    async with case.running():
+        await case.time.run(2 * module.KNOWN_EVERYWHERE)
+        old, secret = signing(case.keys()), case.shelf.secret
+        case.shelf.secret = stored({}, "uid-theirs", "7", ours=False)
+        case.folder.keys = {version: MASTERS[version] for version in (1, 2)}
+        await case.time.run(2 * module.KNOWN_EVERYWHERE)
+        assert signing(case.keys()) == old
+        case.shelf.secret = secret
+        case.see()
+        await case.time.run(module.POLL)
+        assert signing(case.keys()) == old
+        await case.time.run(module.KNOWN_EVERYWHERE + module.POLL)
+        assert signing(case.keys()) != old
 
 
 async def test_where_no_key_stays_the_newest_signs_at_once() -> None:
