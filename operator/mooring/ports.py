@@ -319,6 +319,8 @@ class Hook:
     # What its deliveries may speak of: the ways that proofs name (see `domain.webhooks.keys`), None for all of the
     # operator's own App.
     vias: frozenset[str]
+    # The namespace that it belongs to, empty for the operator's own App: what it may take is limited by that.
+    owner: str
 
 
 @dataclass(frozen=True, slots=True)

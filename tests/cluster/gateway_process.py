@@ -30,7 +30,7 @@ class Receiver:
 
     def hook(self, path_id: str | None) -> Hook | None:
         """Know the operator's own App alone."""
-        return Hook("operator", "https://api.github.com", (SECRET,), frozenset()) if path_id is None else None
+        return Hook("operator", "https://api.github.com", (SECRET,), frozenset(), "") if path_id is None else None
 
     async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
         """Record it after a while."""

@@ -107,10 +107,11 @@ class Deliveries:
         body = await self._verified(visit, hook)
         visit.hook = hook
         try:
-            payload = await self._parsed(body)
-            del body
-            visit.connection.release_body()
-            return await self._taken(visit, hook, payload)
+            with self._quotas.owned(hook.owner):
+                payload = await self._parsed(hook, body)
+                del body
+                visit.connection.release_body()
+                return await self._taken(visit, hook, payload)
         except events.BadPayload as bad:
             raise Refused(400, Outcome.MALFORMED, f"this is no delivery of GitHub's: {bad}") from None
 
@@ -199,11 +200,12 @@ class Deliveries:
 
     # --- after it ---
 
-    async def _parsed(self, body: bytearray) -> Mapping[str, Any]:
+    async def _parsed(self, hook: ports.Hook, body: bytearray) -> Mapping[str, Any]:
         if len(body) <= self._limits.small_body:
             return await payload_of(body)
-        async with self._large:
-            return await payload_of(body)
+        with self._quotas.large(hook.owner):
+            async with self._large:
+                return await payload_of(body)
 
     async def _taken(self, visit: _Visit, hook: ports.Hook, payload: Mapping[str, Any]) -> Answer:
         assert visit.envelope is not None  # noqa: S101 - it was verified

@@ -67,12 +67,15 @@ class Holding:
     def abandon(self) -> None:
         """Give back what is held of a body that will not be complete; one that is belongs to whoever works on it."""
         if not self._is_complete:
+            content = self.content
             self.release()
-            self.content.clear()
+            content.clear()
 
     def release(self) -> None:
         """Give back all that is held. To do it twice is fine."""
         self._lane.leave(self)
+        # What counts no more must not be kept from here either, while the delivery is recorded.
+        self.content = bytearray()
         if not self._released:
             self._released = True
             self._lane.held -= self.arrived

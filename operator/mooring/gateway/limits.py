@@ -49,7 +49,18 @@ class Limits:
     # For how long an address is known to carry signed deliveries.
     vouched_seconds: float = 3600.0
 
-    # --- signed deliveries of a repository or installation ---
+    # --- signed deliveries of a namespace, by all that it has a webhook's secret of ---
+    owner_burst: int = 6000
+    owner_a_second: float = 100.0
+    owners: int = 16384
+    # From the signature to the answer: a quarter of the connections.
+    owner_at_once: int = 256
+    # The operator's App speaks for many accounts.
+    app_burst: int = 20_000
+    app_a_second: float = 500.0
+    app_at_once: int = 768
+
+    # --- and of these, what is about one repository or installation, as the payload says ---
     signed_burst: int = 5000
     signed_a_second: float = 50.0
     subjects: int = 16384

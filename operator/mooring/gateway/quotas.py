@@ -1,4 +1,7 @@
-"""How often somebody may try: failed signatures by address, signed deliveries by repository or installation."""
+"""How often somebody may try: failed signatures by address, signed deliveries by whose they are, and what about.
+
+What a payload is about is what its sender says: that alone would limit nobody who has a secret.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,8 @@ from mooring.gateway.limits import Limits
 from mooring.observability.gateway_metrics import Outcome
 
 _FAILURES = "too many deliveries without a valid signature came from this address: check the webhook's secret"
+_OWNED = "too many deliveries came by this App or namespace: send this one again later"
+_LARGE = "another large delivery by this App or namespace is looked at: send this one again later"
 _SIGNED = "too many deliveries about this repository or installation: send this one again later"
 
 
@@ -25,8 +30,12 @@ class Quotas:
         self._failures = Buckets(burst=limits.failures_burst, a_second=limits.failures_a_second, size=limits.addresses)
         self._vouched = Recent(seconds=limits.vouched_seconds, size=limits.addresses)
         self._signed = Buckets(burst=limits.signed_burst, a_second=limits.signed_a_second, size=limits.subjects)
-        # No larger than there are connections.
+        self._owned = Buckets(burst=limits.owner_burst, a_second=limits.owner_a_second, size=limits.owners)
+        self._of_app = Buckets(burst=limits.app_burst, a_second=limits.app_a_second, size=1)
+        # None of them is larger than there are connections.
         self._under_way: Counter[Hashable] = Counter()
+        self._of_owners: Counter[Hashable] = Counter()
+        self._large: Counter[Hashable] = Counter()
 
     def check_before_body(self, sender: Client, announced: int | None) -> None:
         """Refuse an address that sent too much with a wrong signature, before its body is read.
@@ -53,16 +62,41 @@ class Quotas:
         self._vouched.see(sender.key, self._clock())
 
     @contextmanager
+    def owned(self, owner: str) -> Iterator[None]:
+        """Count a delivery by the webhooks of a namespace (empty: the operator's App), whatever it says."""
+        limits, buckets = self._limits, self._owned if owner else self._of_app
+        most = limits.owner_at_once if owner else limits.app_at_once
+        if wait := buckets.take(owner, self._clock()):
+            raise Refused(429, Outcome.LIMITED, _OWNED, retry_after=wait)
+        with _one_of(self._of_owners, owner, most, Refused(429, Outcome.LIMITED, _OWNED, retry_after=1)):
+            yield
+
+    @contextmanager
+    def large(self, owner: str) -> Iterator[None]:
+        """Count a large body, which waits to be parsed or is: it holds much memory, and is one of a few that can."""
+        refusal = Refused(429, Outcome.LIMITED, _LARGE, retry_after=self._limits.retry_seconds)
+        with _one_of(self._large, owner, 1, refusal):
+            yield
+
+    @contextmanager
     def delivering(self, subject: Hashable) -> Iterator[None]:
         """Count a signed delivery; refuse where there were too many, or too many are under way."""
         if wait := self._signed.take(subject, self._clock()):
             raise Refused(429, Outcome.LIMITED, _SIGNED, retry_after=wait)
-        if self._under_way[subject] >= self._limits.at_once:
-            raise Refused(429, Outcome.LIMITED, _SIGNED, retry_after=1)
-        self._under_way[subject] += 1
-        try:
+        refusal = Refused(429, Outcome.LIMITED, _SIGNED, retry_after=1)
+        with _one_of(self._under_way, subject, self._limits.at_once, refusal):
             yield
-        finally:
-            self._under_way[subject] -= 1
-            if not self._under_way[subject]:
-                del self._under_way[subject]
+
+
+@contextmanager
+def _one_of(counts: Counter[Hashable], key: Hashable, most: int, refusal: Refused) -> Iterator[None]:
+    """Be counted meanwhile; where there are as many as there may be, be refused."""
+    if counts[key] >= most:
+        raise refusal
+    counts[key] += 1
+    try:
+        yield
+    finally:
+        counts[key] -= 1
+        if not counts[key]:
+            del counts[key]

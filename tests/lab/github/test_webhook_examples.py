@@ -32,7 +32,7 @@ class Receiver:
         return None
 
     def hook(self, path_id: str | None) -> Hook | None:
-        return Hook("operator", "https://api.github.com", (SECRET,), frozenset())
+        return Hook("operator", "https://api.github.com", (SECRET,), frozenset(), "")
 
     async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
         self.taken.append(events.read(event, payload))

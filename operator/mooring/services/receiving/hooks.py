@@ -77,7 +77,7 @@ class Hooks:
         if secrets is None:
             return None
         name = f"App of Secret {app.namespace}/{app.secret}" if app.secret else "operator's App"
-        return Hook(name, app.origin, secrets, self._followers.installations.vias(app))
+        return Hook(name, app.origin, secrets, self._followers.installations.vias(app), app.namespace)
 
     def _of_repository(self, path_id: str, document: Document) -> Hook | None:
         via = via_hook(path_id)
@@ -90,7 +90,9 @@ class Hooks:
             document.keys, origin=followed.origin, repository_id=followed.repository_id, namespace=place.namespace
         )
         name = f"hook of repository {followed.repository_id} in {place.namespace}"
-        return Hook(name, followed.origin, tuple(secret.encode() for secret in secrets), frozenset({via}))
+        return Hook(
+            name, followed.origin, tuple(secret.encode() for secret in secrets), frozenset({via}), place.namespace
+        )
 
     def _content(self) -> bytes:
         with self._file.open("rb") as file:

@@ -18,6 +18,7 @@ from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.names import OwnKind
 from mooring.domain.webhooks.recording import Told
 from mooring.ports import Changed, Object, Records
+from mooring.services.receiving.fairness import Room
 from mooring.services.receiving.seen import Place
 
 log = logging.getLogger(__name__)
@@ -25,11 +26,8 @@ log = logging.getLogger(__name__)
 E = TypeVar("E")
 E_contra = TypeVar("E_contra", contravariant=True)
 
-# PATCHes at a time, over all objects: an API server gains nothing from more writes of status.
-PATCHES_AT_ONCE = 16
-# What may wait to be recorded, for one object and for all.
+# What may wait to be recorded for one object; for all of them see `fairness`.
 WAITING_FOR_ONE = 1_000
-WAITING_IN_ALL = 20_000
 # What is looked at for one delivery without giving others their turn.
 AT_A_TIME = 50
 
@@ -115,8 +113,7 @@ class Shared:
     random: Random = field(default_factory=Random)
     # Told of each PATCH: recorded, conflict or failed.
     wrote: Callable[[str], None] = lambda _: None
-    slots: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(PATCHES_AT_ONCE))
-    waiting: int = 0
+    room: Room = field(default_factory=Room)
 
 
 class Recorder(Generic[E]):
@@ -160,11 +157,11 @@ class Recorder(Generic[E]):
             return future
         line = self._lines.get(place)
         waits_here = len(line.waiting) if line is not None else 0
-        if waits_here >= WAITING_FOR_ONE or self._shared.waiting >= WAITING_IN_ALL:
+        if waits_here >= WAITING_FOR_ONE or not self._shared.room.is_there(place.namespace):
             future.set_exception(NotRecorded("too much waits to be recorded already"))
             return future
-        self._shared.waiting += 1
-        future.add_done_callback(self._left)
+        self._shared.room.enter(place.namespace)
+        future.add_done_callback(lambda _: self._shared.room.leave(place.namespace))
         if line is None:
             line = self._lines[place] = _Line()
         line.waiting.append(_Waiting(entry, future))
@@ -172,15 +169,12 @@ class Recorder(Generic[E]):
             line.task = asyncio.create_task(self._serve(place, line), name=f"record {self._book.kind} {place}")
         return future
 
-    def _left(self, _: asyncio.Future[Told | None]) -> None:
-        self._shared.waiting -= 1
-
     async def _serve(self, place: Place, line: _Line[E]) -> None:
         """Write until nobody waits any more."""
         pace, failures, ended = self._shared.pace, 0, "the gateway ends"
         try:
             while True:
-                async with self._shared.slots:
+                async with self._shared.room.place(place.namespace):
                     if not line.still_waiting():
                         return
                     went_well = await self._round(place, line.still_waiting())

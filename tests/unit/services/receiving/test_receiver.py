@@ -201,7 +201,7 @@ def test_the_api_url_counts(folder: Path) -> None:
         store = two_teams()
         replica = replica_of(store, folder)
         hook = replica.hook()
-        elsewhere = Hook(hook.name, "https://api.github.com", hook.secrets, hook.vias)
+        elsewhere = Hook(hook.name, "https://api.github.com", hook.secrets, hook.vias, hook.owner)
         assert hook.origin == API
         assert (await replica.push(hook=elsewhere)).outcome == "ignored"
         assert (await replica.push()).outcome == "recorded"

@@ -11,7 +11,7 @@ import pytest
 
 from mooring.domain.errors import Stalled, Transient
 from mooring.domain.reasons import Reason
-from mooring.services.receiving import recorder
+from mooring.services.receiving import fairness, recorder
 from mooring.services.receiving.recorder import Pace
 from mooring.services.receiving.seen import Place
 from tests.unit.services.receiving.made_time import run
@@ -83,12 +83,13 @@ def test_what_comes_soon_after_a_write_is_gathered(folder: Path) -> None:
 def test_one_write_at_a_time_for_a_project_and_sixteen_for_all(folder: Path) -> None:
     async def scene() -> None:
         names = [f"p{number}" for number in range(40)]
-        store = Store(ACME, *(project(name, by=ACME) for name in names))
-        replica = Replica(store, folder)
-        verdicts = await asyncio.gather(*(replica.push(number) for number in range(1, 6)))
-        assert {verdict.status for verdict in verdicts} == {202}
-        assert store.most_at_once == recorder.PATCHES_AT_ONCE == 16
-        await replica.close()
+        for namespaces, most in ((["team-a"], 12), (["team-a", "team-b"], 16)):
+            store = Store(ACME, *(project(name, by=ACME, namespace=where) for name in names for where in namespaces))
+            replica = Replica(store, folder)
+            verdicts = await asyncio.gather(*(replica.push(number) for number in range(1, 6)))
+            assert {verdict.status for verdict in verdicts} == {202}
+            assert store.most_at_once == most
+            await replica.close()
 
         store = world()
         replica = Replica(store, folder)
@@ -331,12 +332,36 @@ def test_no_more_waits_than_there_is_room_for(folder: Path, monkeypatch: pytest.
         assert (await replica.push(50)).status == 202
         await replica.close()
 
-        monkeypatch.setattr(recorder, "WAITING_IN_ALL", 3)
+        monkeypatch.setattr(fairness, "WAITING_IN_ALL", 3)
         store = Store(ACME, *(project(f"p{number}", by=ACME) for number in range(5)))
         replica = Replica(store, folder)
         assert (await replica.push()).status == 503
         assert len(store.writes) == 3
         assert (await replica.push()).status == 202
+        await replica.close()
+
+    run(scene())
+
+
+def test_a_namespace_that_fills_its_room_keeps_nobody_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many Projects on one ref, and one push after the other; somebody else's is recorded, and soon."""
+    monkeypatch.setattr(fairness, "WAITING_IN_ALL", 400)
+    monkeypatch.setattr(fairness, "WAITING_IN_ONE", 100)
+    other = 99
+
+    async def scene() -> None:
+        crowd = (project(f"p{number}", by=ACME, namespace="team-b") for number in range(90))
+        store = Store(ACME, project(by=ACME, repository_id=other), *crowd)
+        store.seconds = 1.0
+        replica, loop = Replica(store, folder), asyncio.get_running_loop()
+        flood = [asyncio.create_task(replica.push(number)) for number in range(1, 8)]
+        await asyncio.sleep(0.1)
+        began = loop.time()
+        assert (await replica.push(repository_id=other)).status == 202
+        # There was a place at once: those of the crowd wait for several writes.
+        assert loop.time() - began < 2 * store.seconds
+        statuses = [verdict.status for verdict in await asyncio.gather(*flood)]
+        assert 503 in statuses
         await replica.close()
 
     run(scene())
