@@ -177,6 +177,7 @@ def _gateway(_: argparse.Namespace) -> int:
     import asyncio
     import logging
 
+    from mooring.gateway.files import raise_files_limit
     from mooring.observability import logs
     from mooring.settings import Settings, SettingsError
 
@@ -185,6 +186,7 @@ def _gateway(_: argparse.Namespace) -> int:
     except SettingsError as problem:
         return _refuse(problem)
     logs.configure(settings.log_level)
+    raise_files_limit()
     try:
         return asyncio.run(_serve_gateway(settings))
     except Exception:

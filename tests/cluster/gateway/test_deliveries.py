@@ -193,7 +193,12 @@ def test_nothing_is_lost_where_many_write(gateways: Pair, site: Site, people: Pe
         return number
 
     def send(number: int) -> tuple[int, str]:
-        return post(gateways[number % 2].url, push(repository, number), SECRET, delivery=f"d{number}")
+        # Where the other writer is faster for too long, it is told so, and asked for again as GitHub is.
+        for _ in range(10):
+            told = post(gateways[number % 2].url, push(repository, number), SECRET, delivery=f"d{number}")
+            if told[0] != 503:
+                break
+        return told
 
     with ThreadPoolExecutor(9) as pool:
         writing = pool.submit(write)
@@ -201,7 +206,7 @@ def test_nothing_is_lost_where_many_write(gateways: Pair, site: Site, people: Pe
         ending.set()
         last = writing.result()
     assert {status for status, _ in told} <= {200, 202}
-    assert {outcome for _, outcome in told} <= {"recorded", "superseded"}
+    assert {outcome for _, outcome in told} <= {"recorded", "superseded", "duplicate"}
     found = people.get("Project", "shop")
     assert found is not None
     assert found["status"]["push"]["sha"] == sha(most)

@@ -221,7 +221,7 @@ def differing(before: Any, after: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {before} -> {after}"
 
 
-PROOFS = frozenset({"proof", "pinProof", "pinnedSha"})
+PROOFS = frozenset({"proof", "pinProof", "pinnedSha", "provenAt"})
 
 
 def without_proofs(value: Any) -> Any:

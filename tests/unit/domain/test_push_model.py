@@ -11,7 +11,6 @@ from collections import Counter
 from datetime import timedelta
 from typing import Any
 
-import pytest
 from hypothesis import Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -385,10 +384,12 @@ class Pushing(RuleBasedStateMachine):
                 self._patch(gateway)
 
     def _run_until(self, end: Any) -> None:
-        while self.now <= end:
+        turn = max(self.wish.debounce, timedelta(seconds=3))
+        # GitHub's minute begins with the first look.
+        while self.now <= end + turn:
             self.seen = self.stored.version
             self._run()
-            self.pass_time(max(self.wish.debounce.total_seconds(), 3.0))
+            self.pass_time(turn.total_seconds())
 
     def teardown(self) -> None:
         """In the end the newest eligible commit runs, and nothing that comes again changes that."""
@@ -444,6 +445,5 @@ HAPPENS = (
 )
 
 
-@pytest.mark.xfail(reason="a gateway whose clock is behind calls a new push old", raises=AssertionError, strict=True)
 def test_clocks_of_gateways_may_differ() -> None:
     go_through(PushingByClocksThatDiffer, COUNTED, examples=EXAMPLES // 4, steps=STEPS, phases=[Phase.generate])

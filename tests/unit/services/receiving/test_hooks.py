@@ -51,6 +51,7 @@ def test_the_operators_app_speaks_of_what_has_no_app_of_its_own(folder: Path) ->
     assert hook.secrets == (b"operator-secret",)
     assert hook.origin == ORIGIN
     assert hook.vias == {via_installation("uid-team-a-lent", "")}
+    assert hook.owner == ""
 
 
 def test_all_of_one_secret_share_secrets_and_scope(folder: Path) -> None:
@@ -60,6 +61,7 @@ def test_all_of_one_secret_share_secrets_and_scope(folder: Path) -> None:
     assert hook == replica.hook(path_of("second"))
     assert hook.secrets == (b"new", b"old")
     assert hook.vias == {via_installation("uid-team-a-own", "key"), via_installation("uid-team-a-second", "key")}
+    assert hook.owner == "team-a"
 
 
 def test_the_scope_is_that_of_now(folder: Path) -> None:
@@ -119,6 +121,7 @@ def test_a_repositorys_hook_has_secrets_that_are_derived(folder: Path) -> None:
     derived = hook_secrets(KEYS, origin=ORIGIN, repository_id=REPOSITORY_ID, namespace="team-a")
     assert hook.secrets == tuple(secret.encode() for secret in derived)
     assert hook.vias == {via_hook(HOOK)}
+    assert hook.owner == "team-a"
 
 
 def test_no_secret_shows(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
