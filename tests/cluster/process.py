@@ -177,8 +177,8 @@ def running_operator(lab: Lab, kube: Kube, folder: Path, **more: str) -> Iterato
             mooring.stop()
 
 
-# A TLS connection to which the server has not yet said goodbye when the process ends is no fault of ours, nor is a socket
-# whose connecting was given up in time: asyncio leaves both to the collector of garbage.
+# A TLS connection to which the server has not yet said goodbye when the process ends is no fault of ours, nor is a
+# socket whose connecting was given up in time: asyncio leaves both to the collector of garbage.
 WARNINGS = (
     *("-W", "error"),
     *("-W", "ignore:unclosed transport:ResourceWarning"),

@@ -98,15 +98,12 @@ def _is_older(stored: Mapping[str, Any], deliveries: Sequence[Mapping[str, Any]]
     if stored.get("ref") != push.ref or before is None or now is None or _is_later_by_github(stored, push):
         # The branch that is followed has changed meanwhile, or nothing says which was first.
         return False
-    is_next, is_there = push.before == stored.get("sha"), any(_is_of(entry, arrival, now) for entry in deliveries)
-    if before == now:
-        return not is_next and (push.sha == stored.get("before") or is_there)
-    if is_next and not is_there:
-        # What follows what is stored came after it, whatever the times say; unless it was there already, and what is
-        # stored goes back from it.
+    if before != now:
+        # What is stored may be wrong, too, since others may write a status; from the future it would stay for ever.
+        return now < before <= arrival.received_at + CLOCKS_DIFFER and _is_earlier_by_github(stored, push)
+    if push.before == stored.get("sha"):
         return False
-    # What is stored may be wrong, too, since others may write a status; from the future it would stay for ever.
-    return now < before <= arrival.received_at + CLOCKS_DIFFER and _is_earlier_by_github(stored, push)
+    return push.sha == stored.get("before") or any(_is_of(entry, arrival, now) for entry in deliveries)
 
 
 def _is_later_by_github(stored: Mapping[str, Any], push: Push) -> bool:

@@ -206,12 +206,6 @@ def test_a_newer_push_is_recorded_by_a_gateway_whose_clock_is_behind() -> None:
         assert told(status, back) == [Told.RECORDED]
 
 
-def test_what_follows_what_is_stored_is_recorded_whatever_the_times_say() -> None:
-    status = stored(arrival(1, at=5))
-
-    assert told(status, arrival(2, at=4)) == [Told.RECORDED]
-
-
 def test_forward_and_back_leaves_no_way_to_send_the_first_again() -> None:
     status = stored(arrival(1, at=1), arrival(2, at=2), arrival(1, at=3, before=sha(2), delivery="back"))
 
