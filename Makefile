@@ -81,11 +81,11 @@ test: tools ## All checks and tests, each suite's seconds beside its budget
 	@$(PY) tests/suites.py
 
 .PHONY: test-scale
-test-scale: tools ## What needs a thousand objects or minutes of load (about half an hour)
+test-scale: tools ## What needs thousands of objects or minutes of load (about half an hour)
 	@$(PY) tests/suites.py scale
 
 .PHONY: test-vast
-test-vast: tools ## Memory, start and takeover with ten thousand Projects (about 7 min on a quiet machine)
+test-vast: tools ## Of these, memory, start and takeover with ten thousand Projects alone (about 4 min)
 	@$(PY) tests/suites.py vast
 
 .PHONY: unit

@@ -58,7 +58,7 @@ SCALE = (
     ),
 )
 VAST = (Suite("vast", 480, ((*PYTEST, "-s", "-m", "vast", "tests/cluster"),)),)
-SETS = {"test": TEST, "lint": (LINT,), "scale": SCALE, "vast": VAST}
+SETS = {"test": TEST, "lint": (LINT,), "scale": (*SCALE, *VAST), "vast": VAST}
 
 COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 
