@@ -55,7 +55,10 @@ class Limits:
     owners: int = 16384
     # From the signature to the answer: a quarter of the connections.
     owner_at_once: int = 256
+    # Large bodies, which wait for each other.
+    owner_large: int = 1
     # The operator's App speaks for many accounts.
+    app_large: int = 4
     app_burst: int = 20_000
     app_a_second: float = 500.0
     app_at_once: int = 768

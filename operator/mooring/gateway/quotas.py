@@ -75,7 +75,8 @@ class Quotas:
     def large(self, owner: str) -> Iterator[None]:
         """Count a large body, which waits to be parsed or is: it holds much memory, and is one of a few that can."""
         refusal = Refused(429, Outcome.LIMITED, _LARGE, retry_after=self._limits.retry_seconds)
-        with _one_of(self._large, owner, 1, refusal):
+        most = self._limits.owner_large if owner else self._limits.app_large
+        with _one_of(self._large, owner, most, refusal):
             yield
 
     @contextmanager

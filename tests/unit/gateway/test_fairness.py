@@ -104,19 +104,20 @@ async def test_one_large_body_of_an_owner_waits_and_no_second_one(monkeypatch: p
 
     monkeypatch.setattr(deliveries, "payload_of", slowly)
     large = as_json(push(padding="x" * MIB))
-    async with gateway(CALM) as edge, connected(edge) as first, connected(edge) as theirs:
+    async with gateway(CALM) as edge, connected(edge) as first, connected(edge) as app, connected(edge) as again:
         await first.write(of_tenant(large))
         async with asyncio.timeout(PATIENCE):
             await begun.wait()
         answer = await edge.send(of_tenant(large))
         assert answer is not None
         assert (answer.status, answer.headers["Retry-After"]) == (429, "5")
-        # Small ones of the same owner come through, and large ones of another wait for their turn.
+        # Small ones of the same owner come through, and large ones of the operator's App wait for their turn.
         assert await sent(edge, TENANT, PUSH) == 202
-        await theirs.write(posting(large))
-        await reached(edge, 2 * len(large))
+        await app.write(posting(large))
+        await again.write(posting(large))
+        await reached(edge, 3 * len(large))
         go_on.set()
-        assert [each.status for line in (first, theirs) if (each := await line.answer())] == [202, 202]
+        assert [each.status for line in (first, app, again) if (each := await line.answer())] == [202, 202, 202]
         assert await sent(edge, TENANT, large) == 202
 
 
