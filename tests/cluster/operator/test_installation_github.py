@@ -125,7 +125,11 @@ def test_a_repository_that_is_taken_out_and_put_back(side: Side, hub: Hub) -> No
     side.told("Stalled", "RepositoryNotCovered")
     assert side.left("issues") == {"issues": before["issues"]}
     assert [reaches(hub, before[what]) for what in ("narrow", "clone")] == [401, 401]
-    side.people.until_condition("shop", "Ready", "False", "RepositoryNotCovered", seconds=SECONDS)
+    # It is not covered, and what was proven of it is taken back; whoever looks again is not shown it at all.
+    lost = {"RepositoryNotCovered", "RepositoryNotFound"}
+    side.people.until(
+        "Project", "shop", lambda found: condition(found or {}, "Ready").get("reason") in lost, seconds=SECONDS
+    )
     assert side.people.rollouts("shop") == 1
     side.control("repositories", add=["shop"])
     hint(side.people, "it")

@@ -220,9 +220,10 @@ def test_a_branch_that_goes_and_comes_back(shop: Open, people: People) -> None:
     it.apply(source={"branch": "side"})
     it.ran("Spec", 2, side.sha)
     gone = it.push(branch="side", delete=True)
-    it.tell(pushes.Pushed("0" * 40, gone.before), ref="refs/heads/side")
+    waits = it.tell(pushes.Pushed("0" * 40, gone.before), ref="refs/heads/side")
     people.until_condition("shop", "SourceResolved", "False", "BranchNotFound")
     assert people.rollouts("shop") == 2
     again = it.push({"src/side": "2"}, branch="side", parent=first)
     guid = it.tell(again, ref="refs/heads/side")
-    assert it.ran("Push", 3, again.sha)["delivery"] == guid
+    # The branch is looked at again for the one that waits, too: what it is found to be counts, whoever told of it.
+    assert it.ran("Push", 3, again.sha)["delivery"] in {waits, guid}
