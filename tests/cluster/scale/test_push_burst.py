@@ -9,13 +9,15 @@ import asyncio
 import itertools
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
 from lab import Lab
-from tests.cluster.conftest import PATIENCE, Kube
+from lab.kubernetes.kubeconfig import Access
+from tests.cluster.conftest import PATIENCE, Kube, install_kinds
 from tests.cluster.gateway.site import push, signed
 from tests.cluster.harness import Hub, People
 from tests.cluster.scale.test_push_model import (
@@ -33,6 +35,23 @@ pytestmark = pytest.mark.scale
 
 PUSHES, AT_ONCE, MOST_PATCHES, REAL = 3_000, 64, 300, 5
 RESULTS = ("recorded", "conflict", "failed")
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Run a lab that nobody else writes to, nor kills an operator in."""
+    lab = Lab.up(tmp_path_factory.mktemp("pushes-lab"))
+    yield lab
+    lab.down()
+
+
+@pytest.fixture(scope="module")
+def kube(lab: Lab) -> Iterator[Kube]:
+    """Return the administrator's access, with the kinds installed."""
+    kube = Kube(Access.load(Path(lab.env["KUBECONFIG"])), lab.env["KUBECONFIG"])
+    install_kinds(kube)
+    yield kube
+    kube.close()
 
 
 @pytest.fixture

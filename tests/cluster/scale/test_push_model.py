@@ -27,7 +27,7 @@ from lab import Lab
 from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
 from mooring.domain.names import WEBHOOK_KEY, WEBHOOK_SECRET
-from tests.cluster.conftest import Kube
+from tests.cluster.conftest import Kube, install_kinds
 from tests.cluster.front import Front
 from tests.cluster.harness import Hub, Object, People, rollouts_of
 from tests.cluster.operator.apps import LabApp, put_app
@@ -69,6 +69,8 @@ class Site:
     front: Front
     environment: dict[str, str]
     token: str = field(repr=False)
+    # The App that is connected: GitHub tells its key once.
+    app: str
     operator: Mooring | None = None
     gateways: list[Gateway] = field(default_factory=list)
     # The Project that somebody else writes to.
@@ -132,7 +134,8 @@ def running(lab: Lab, kube: Kube, hub: Hub, people: People, folder: Path) -> Ite
     environment = operator_environment(
         lab, kubeconfig, MOORING_PUBLIC_BASE_URL=front.url, MOORING_DEVELOPMENT="true", MOORING_LOG_LEVEL="info"
     )
-    site = Site(lab, kube, hub, people, folder, front, environment, hub.token("model", "alice"))
+    app = f"model-{next(_numbers)}"
+    site = Site(lab, kube, hub, people, folder, front, environment, hub.token(app, "alice"), app)
     try:
         site.start_operator()
         assert site.operator is not None
@@ -142,7 +145,7 @@ def running(lab: Lab, kube: Kube, hub: Hub, people: People, folder: Path) -> Ite
         for number in range(2):
             site.start_gateway(number)
             wait_serving(site.gateways[number])
-        hub.control("POST", "/apps/model/webhook", {"url": url, "secret": SECRET})
+        hub.control("POST", f"/apps/{app}/webhook", {"url": url, "secret": SECRET})
         yield site
     finally:
         site.stop()
@@ -155,10 +158,10 @@ def connect(site: Site) -> str:
     hub.control("POST", "/limits", {"authenticated": 1_000_000, "points_per_minute": 1_000_000})
     permissions = {"contents": "read", "metadata": "read"}
     made = hub.seed(
-        apps=[{"slug": "model", "owner": "alice", "permissions": permissions, "events": ["push"]}],
-        installations=[{"app": "model", "account": ACCOUNT, "repositories": "all"}],
-    )["apps"]["model"]
-    put_app(people, LabApp("model", int(made["id"]), str(made["private_key"])), webhookSecret=SECRET)
+        apps=[{"slug": site.app, "owner": "alice", "permissions": permissions, "events": ["push"]}],
+        installations=[{"app": site.app, "account": ACCOUNT, "repositories": "all"}],
+    )["apps"][site.app]
+    put_app(people, LabApp(site.app, int(made["id"]), str(made["private_key"])), webhookSecret=SECRET)
     people.apply("GitHubInstallation", INSTALLATION, {"account": ACCOUNT, "appSecretRef": {"name": "app"}})
 
     def told(obj: Object | None) -> str:
@@ -379,6 +382,23 @@ STEPS: tuple[Callable[[Example, int], None], ...] = (
     *(Example.push_elsewhere, Example.misdeliver, Example.lag, Example.redeliver, Example.replay),
     *(Example.kill_the_operator, Example.kill_a_gateway, Example.rest),
 )
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """Run a lab that nobody else writes to, nor kills an operator in."""
+    lab = Lab.up(tmp_path_factory.mktemp("pushes-lab"))
+    yield lab
+    lab.down()
+
+
+@pytest.fixture(scope="module")
+def kube(lab: Lab) -> Iterator[Kube]:
+    """Return the administrator's access, with the kinds installed."""
+    kube = Kube(Access.load(Path(lab.env["KUBECONFIG"])), lab.env["KUBECONFIG"])
+    install_kinds(kube)
+    yield kube
+    kube.close()
 
 
 @pytest.fixture
