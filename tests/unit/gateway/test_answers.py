@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hmac
 import json
 import logging
 import socket
@@ -101,6 +102,19 @@ async def test_a_wrong_signature_is_refused_and_leaves_no_line(wrong: str) -> No
         assert (edge.receiver.taken, edge.record.lines) == ([], [])
         assert edge.count("push", Outcome.UNSIGNED) == 1
         assert edge.metrics.registry.get_sample_value("mooring_delivery_seconds_count") == 0
+
+
+async def test_githubs_own_example_of_a_signature_is_verified() -> None:
+    """Its documentation gives this one; what is signed is no payload, which is found out after that."""
+    secret, body = b"It's a Secret to Everybody", b"Hello, World!"
+    digits = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    for secrets in ((secret,), (b"another", b"", secret)):
+        async with gateway(receiver=Receiver(secrets=secrets)) as edge:
+            told = [
+                await edge.post(body, x_hub_signature_256=f"sha256={signature}")
+                for signature in (digits, digits[::-1], hmac.digest(b"", body, "sha256").hex())
+            ]
+            assert [each.status for each in told if each] == [400, 401, 401]
 
 
 async def test_hexadecimal_digits_may_be_large_ones() -> None:

@@ -12,7 +12,7 @@ import binascii
 import hmac
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,15 +143,6 @@ def hook_secrets(keys: Keys, *, origin: str, repository_id: int, namespace: str)
     versions = sorted(keys.hook_keys, reverse=True)[:LIVE_SECRETS]
     parts = (_SECRET, origin, str(repository_id), namespace)
     return tuple(_code(keys.hook_keys[version], *parts).hex() for version in versions)
-
-
-def signs(secrets: Sequence[bytes], body: bytes | bytearray | memoryview, signature: bytes) -> bool:
-    """Tell whether a signature is that of a body by any of the secrets, in the same time whichever it is."""
-    found = False
-    # With an empty secret everybody could sign.
-    for secret in [secret for secret in secrets if secret][:LIVE_SECRETS]:
-        found |= hmac.compare_digest(hmac.digest(secret, body, "sha256"), signature)
-    return found
 
 
 # --- proofs ---

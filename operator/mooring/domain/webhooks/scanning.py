@@ -71,19 +71,11 @@ _QUOTE, _COMMA, _COLON, _BRACE, _END = b'",:{}'
 _VALUE = ord("0")
 
 
-def reduce(body: Body) -> Mapping[str, Any]:
-    """Return what is wanted of a body, in the shape that it has there; raise BadPayload."""
-    steps = reduction(body)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            found: Mapping[str, Any] = done.value
-            return found
-
-
 def reduction(body: Body) -> Generator[None, None, Mapping[str, Any]]:
-    """Do the same in steps, between which others may have their turn."""
+    """Return what is wanted of a body, in the shape that it has there; raise BadPayload.
+
+    In steps, between which others may have their turn.
+    """
     yield from _check_text(body)
     found: Mapping[str, Any] = yield from _Walk(body).document()
     return found

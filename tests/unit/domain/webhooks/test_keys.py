@@ -1,7 +1,6 @@
 """Keys, addresses, secrets and proofs: each is what it should be, and good for one thing alone."""
 
 import base64
-import hmac
 import json
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -35,46 +34,12 @@ from mooring.domain.webhooks.keys import (
     prove,
     prove_pin,
     read_masters,
-    signs,
 )
 
 MASTERS = {1: bytes(range(32)), 2: bytes(range(1, 33)), 3: bytes(range(2, 34)), 4: bytes(range(3, 35))}
 KEYS = from_master({1: MASTERS[1]})
 ORIGIN = "https://api.github.com"
 PROVEN = Proven("6f2d2a0c-0000-4000-8000-000000000001", ORIGIN, 1296269, "main", "installation/uid-1")
-# What GitHub's documentation gives for trying an implementation out.
-SECRET, BODY = b"It's a Secret to Everybody", b"Hello, World!"
-SIGNATURE = bytes.fromhex("757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17")
-
-
-# --- signatures ---
-
-
-def test_github_s_own_example_is_verified() -> None:
-    assert signs([SECRET], BODY, SIGNATURE)
-    for body in (bytearray(BODY), memoryview(BODY)):
-        assert signs([b"other", SECRET], body, SIGNATURE)
-
-
-@pytest.mark.parametrize("signature", [b"", SIGNATURE[:-1], SIGNATURE + b"\0", bytes(32), SIGNATURE[::-1]])
-def test_another_signature_is_refused(signature: bytes) -> None:
-    assert not signs([SECRET], BODY, signature)
-    assert not signs([SECRET], BODY + b"\n", SIGNATURE)
-
-
-def test_nobody_signs_without_a_secret() -> None:
-    with_nothing = hmac.digest(b"", BODY, "sha256")
-
-    assert not signs([], BODY, SIGNATURE)
-    assert not signs([b""], BODY, with_nothing)
-    assert signs([b"", b"", b"", SECRET], BODY, SIGNATURE)
-
-
-def test_only_so_many_secrets_are_good_at_a_time() -> None:
-    others = [b"a", b"b", b"c"][: LIVE_SECRETS - 1]
-
-    assert signs([*others, SECRET], BODY, SIGNATURE)
-    assert not signs([*others, b"d", SECRET], BODY, SIGNATURE)
 
 
 # --- keys ---

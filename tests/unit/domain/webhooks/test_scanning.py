@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from mooring.domain.webhooks import scanning
 from mooring.domain.webhooks.events import BadPayload, Event, read
 from mooring.domain.webhooks.parsing import parse
-from mooring.domain.webhooks.scanning import DEEPEST, MOST_FIELDS, STEP, UNFIT, reduce, reduction
+from mooring.domain.webhooks.scanning import DEEPEST, MOST_FIELDS, STEP, UNFIT, reduction
 
 SHA, ZEROS = "6dcb09b5b57875f334f61aebed695e2e4193db5e", "0" * 40
 PUSH = {
@@ -40,6 +40,17 @@ EVENTS = ("push", "installation", "repository", "ping")
 
 def body(**more: Any) -> bytes:
     return json.dumps({**PUSH, **more}).encode()
+
+
+def reduce(body: bytes | bytearray) -> Mapping[str, Any]:
+    """Go through a body at once."""
+    steps = reduction(body)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found: Mapping[str, Any] = done.value
+            return found
 
 
 # --- the same by other means: everything built, and looked at afterwards ---
