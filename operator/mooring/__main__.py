@@ -6,12 +6,12 @@ Each command imports what it needs when it runs, so that none pays for another. 
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
-    from mooring.settings import Settings
+    from mooring.settings import Command, Settings
 
 OK, NO, BAD_INPUT = 0, 1, 2
 
@@ -43,8 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="mooring", description="Ties GitHub repositories to running workloads.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"mooring {_version()}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-    _add_operator(commands)
-    _add_gateway(commands)
+    _add_process(commands, "operator", "reconcile Projects, GitHubUsers and GitHubInstallations", _operator)
+    _add_process(commands, "gateway", "verify webhooks and record them", _gateway)
     _add_crds(commands)
     _add_rbac(commands)
     return parser
@@ -59,34 +59,52 @@ def _version() -> str:
         return "(not installed)"
 
 
-# --- mooring operator ---
+# --- what both processes have in common ---
 
 
-def _add_operator(commands: "argparse._SubParsersAction[_Parser]") -> None:
+def _add_process(
+    commands: "argparse._SubParsersAction[_Parser]", name: str, text: str, run: Callable[[argparse.Namespace], int]
+) -> None:
     command = commands.add_parser(
-        "operator",
-        help="reconcile Projects, GitHubUsers and GitHubInstallations",
-        description="Run the operator. It is configured by MOORING_* variables of the environment.",
+        name,
+        help=text,
+        description=f"Run the {name}. It is configured by MOORING_* variables of the environment.",
         allow_abbrev=False,
     )
-    command.set_defaults(run=_operator)
+    command.set_defaults(run=run)
 
 
-def _operator(_: argparse.Namespace) -> int:
+def _run_process(
+    name: "Command", serve: "Callable[[Settings], Coroutine[Any, Any, int]]", ended: Callable[[Exception], int]
+) -> int:
+    """Read the settings, and serve by them; `ended` tells of what ends the process by itself."""
     import asyncio
 
     from mooring.observability import logs
     from mooring.settings import Settings, SettingsError
 
     try:
-        settings = Settings.load()
+        settings = Settings.load(command=name)
     except SettingsError as problem:
         return _refuse(problem)
     logs.configure(settings.log_level)
     try:
-        return asyncio.run(_serve_operator(settings))
+        return asyncio.run(serve(settings))
     except Exception as problem:  # noqa: BLE001 - the edge of the process: what is not known is logged with its trace
-        return _ended(problem)
+        return ended(problem)
+
+
+def _refuse(problem: Exception) -> int:
+    """Print a problem of the input, all lines of it, and answer with the exit code for that."""
+    sys.stderr.write(f"mooring: {problem}\n")
+    return BAD_INPUT
+
+
+# --- mooring operator ---
+
+
+def _operator(_: argparse.Namespace) -> int:
+    return _run_process("operator", _serve_operator, _ended)
 
 
 def _ended(problem: Exception) -> int:
@@ -115,13 +133,13 @@ async def _serve_operator(settings: "Settings") -> int:
     import os
 
     from mooring import wiring
-    from mooring.admin import AdminServer, CannotListenError
+    from mooring.admin import AdminServer
     from mooring.cluster.connection import ConfigurationError
     from mooring.domain.errors import Trouble
     from mooring.domain.leadership import Lost
     from mooring.domain.policy import PolicyError
     from mooring.handlers import kinds
-    from mooring.settings import SettingsError
+    from mooring.settings import CannotListenError, SettingsError
 
     try:
         async with (
@@ -154,55 +172,31 @@ async def _serve_operator(settings: "Settings") -> int:
     return OK
 
 
-def _refuse(problem: Exception) -> int:
-    """Print a problem of the input, all lines of it, and answer with the exit code for that."""
-    sys.stderr.write(f"mooring: {problem}\n")
-    return BAD_INPUT
-
-
 # --- mooring gateway ---
 
 
-def _add_gateway(commands: "argparse._SubParsersAction[_Parser]") -> None:
-    command = commands.add_parser(
-        "gateway",
-        help="verify webhooks and record them",
-        description="Run the gateway. It is configured by MOORING_* variables of the environment.",
-        allow_abbrev=False,
-    )
-    command.set_defaults(run=_gateway)
-
-
 def _gateway(_: argparse.Namespace) -> int:
-    import asyncio
+    from mooring.gateway.files import raise_files_limit
+
+    raise_files_limit()
+    return _run_process("gateway", _serve_gateway, _gateway_ended)
+
+
+def _gateway_ended(problem: Exception) -> int:
     import logging
 
-    from mooring.gateway.files import raise_files_limit
-    from mooring.observability import logs
-    from mooring.settings import Settings, SettingsError
-
-    try:
-        settings = Settings.load(command="gateway")
-    except SettingsError as problem:
-        return _refuse(problem)
-    logs.configure(settings.log_level)
-    raise_files_limit()
-    try:
-        return asyncio.run(_serve_gateway(settings))
-    except Exception:
-        # The edge of the process: a defect is logged with its trace.
-        logging.getLogger("mooring").critical("the gateway ends; it has to be started again.", exc_info=True)
-        return NO
+    logging.getLogger("mooring").critical("the gateway ends; it has to be started again.", exc_info=problem)
+    return NO
 
 
 async def _serve_gateway(settings: "Settings") -> int:
     import os
 
     from mooring.admin import AdminServer
-    from mooring.admin import CannotListenError as AdminCannotListenError
     from mooring.cluster.connection import ConfigurationError
-    from mooring.gateway.server import CannotListenError, GatewayServer
+    from mooring.gateway import GatewayServer
     from mooring.observability.audit import AuditLog
+    from mooring.settings import CannotListenError
     from mooring.wiring_gateway import Gateway
 
     gateway = Gateway(settings, os.environ, version=_version())
@@ -225,7 +219,7 @@ async def _serve_gateway(settings: "Settings") -> int:
             ) as server,
         ):
             await gateway.run(server.stop)
-    except (ConfigurationError, AdminCannotListenError, CannotListenError) as problem:
+    except (ConfigurationError, CannotListenError) as problem:
         return _refuse(problem)
     return OK
 

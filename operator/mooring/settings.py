@@ -4,6 +4,7 @@ What an administrator may change while Mooring runs is no setting: it stands in 
 names its variable and never repeats the value, because people put secrets into the wrong variable.
 """
 
+import errno
 import os
 import re
 import ssl
@@ -84,6 +85,17 @@ class Listen:
         """Return it as it is written in a variable."""
         host = f"[{self.host}]" if self.host and ":" in self.host else self.host or ""
         return f"{host}:{self.port}"
+
+
+class CannotListenError(Exception):
+    """The port that a setting names cannot be had; the text is one line for the person who chose it."""
+
+    def __init__(self, listen: Listen, problem: OSError, *, variable: str) -> None:
+        if problem.errno == errno.EADDRINUSE:
+            why = f"the port is in use; stop its user, or set {variable}"
+        else:
+            why = f"{problem.strerror or type(problem).__name__}; set {variable} to an address of this machine"
+        super().__init__(f"cannot listen on {listen}: {why}")
 
 
 # --- from text to value; a ValueError says what is wrong and what to do, and reads on after the variable's name ---

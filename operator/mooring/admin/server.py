@@ -2,7 +2,6 @@
 which a probe takes for a no.
 """
 
-import errno
 import logging
 from types import TracebackType
 from typing import Self
@@ -11,17 +10,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
 
 from mooring.observability.health import Health
-from mooring.settings import Listen
+from mooring.settings import CannotListenError, Listen
 
 log = logging.getLogger(__name__)
 
 _GRACE_SECONDS = 1.0
 _KEEPALIVE_SECONDS = 30.0
 _LARGEST_REQUEST = 4096
-
-
-class CannotListenError(Exception):
-    """The port cannot be had; the text is one line for the person who chose it."""
 
 
 class AdminServer:
@@ -51,7 +46,7 @@ class AdminServer:
             await web.TCPSite(runner, self._listen.host, self._listen.port).start()
         except OSError as problem:
             await runner.cleanup()
-            raise CannotListenError(self._explain(problem)) from None
+            raise CannotListenError(self._listen, problem, variable=self._variable) from None
         self._runner = runner
         log.info("the admin server listens on %s", Listen(self._listen.host, self.port))
 
@@ -78,12 +73,6 @@ class AdminServer:
     ) -> None:
         """Stop."""
         await self.stop()
-
-    def _explain(self, problem: OSError) -> str:
-        if problem.errno == errno.EADDRINUSE:
-            return f"cannot listen on {self._listen}: the port is in use; stop its user, or set {self._variable}"
-        reason = problem.strerror or type(problem).__name__
-        return f"cannot listen on {self._listen}: {reason}; set {self._variable} to an address of this machine"
 
     def _application(self) -> web.Application:
         application = web.Application(client_max_size=_LARGEST_REQUEST)

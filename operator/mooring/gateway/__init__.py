@@ -4,6 +4,6 @@ Everybody can reach it. What somebody without a valid signature can make it hold
 """
 
 from mooring.gateway.limits import Limits
-from mooring.gateway.server import CannotListenError, GatewayServer
+from mooring.gateway.server import GatewayServer
 
-__all__ = ["CannotListenError", "GatewayServer", "Limits"]
+__all__ = ["GatewayServer", "Limits"]

@@ -1,7 +1,6 @@
 """The gateway's server: it listens, and hands what is verified to a receiver."""
 
 import asyncio
-import errno
 import logging
 import time
 from collections.abc import Callable, Sequence
@@ -16,17 +15,13 @@ from mooring.gateway.connections import Gate, GuardedServer
 from mooring.gateway.deliveries import Deliveries
 from mooring.gateway.limits import Limits
 from mooring.observability.gateway_metrics import GatewayMetrics
-from mooring.settings import Listen
+from mooring.settings import CannotListenError, Listen
 
 log = logging.getLogger(__name__)
 
 VARIABLE = "MOORING_GATEWAY_LISTEN"
 # As many as may come at a time without being sent away by the system, which makes them wait for a second.
 _BACKLOG = 1024
-
-
-class CannotListenError(Exception):
-    """The port cannot be had; the text is one line for the person who chose it."""
 
 
 class GatewayServer:
@@ -60,7 +55,7 @@ class GatewayServer:
             await web.TCPSite(runner, self._listen.host, self._listen.port, backlog=_BACKLOG).start()
         except OSError as problem:
             await runner.cleanup()
-            raise CannotListenError(self._explain(problem)) from None
+            raise CannotListenError(self._listen, problem, variable=VARIABLE) from None
         self._runner = runner
         self._sweeper = asyncio.create_task(self._sweep(), name="gateway connections")
         log.info("the gateway listens on %s", Listen(self._listen.host, self.port))
@@ -101,9 +96,3 @@ class GatewayServer:
             except Exception:
                 # Without it nobody who is slow would be cut off any more.
                 log.exception("the connections could not be looked at")
-
-    def _explain(self, problem: OSError) -> str:
-        if problem.errno == errno.EADDRINUSE:
-            return f"cannot listen on {self._listen}: the port is in use; stop its user, or set {VARIABLE}"
-        reason = problem.strerror or type(problem).__name__
-        return f"cannot listen on {self._listen}: {reason}; set {VARIABLE} to an address of this machine"

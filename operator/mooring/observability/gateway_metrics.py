@@ -1,4 +1,4 @@
-"""What the gateway counts, on a registry of its own. Labels come from small closed sets, as in `metrics`.
+"""What the gateway counts, on the registry of its process. Labels come from small closed sets, as in `metrics`.
 
 No label names a sender, a repository or a hook.
 """
@@ -6,15 +6,9 @@ No label names a sender, a repository or a hook.
 from collections.abc import Callable
 from enum import StrEnum
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-)
+from prometheus_client import Counter, Gauge, Histogram
+
+from mooring.observability.registry import new_registry
 
 # Up to the ten seconds that GitHub waits.
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 7.5, 10.0)
@@ -75,15 +69,8 @@ def event_label(event: str | None) -> str:
 class GatewayMetrics:
     """One for a process. Every metric is made here, so that one that was never counted is seen as zero."""
 
-    def __init__(self, registry: CollectorRegistry | None = None, *, version: str = "") -> None:
-        self.registry = registry or CollectorRegistry(auto_describe=True)
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
-        build = Gauge(
-            "mooring_build_info", "Always 1; the version is in the label.", ["version"], registry=self.registry
-        )
-        build.labels(version=version).set(1)
+    def __init__(self, *, version: str = "") -> None:
+        self.registry = new_registry(version)
         self._deliveries = Counter(
             "mooring_deliveries_total",
             "Requests by their event and by what became of them.",

@@ -1,4 +1,4 @@
-"""What the operator counts, on a registry of its own: the library's process-wide one would also carry other people's.
+"""What the operator counts, on the registry of its process.
 
 Labels come from small closed sets. No label names a repository, an account, a namespace or an object: metrics are read
 by people who may not see those. The GitHub adapter adds its own to the same registry.
@@ -8,18 +8,11 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import get_args
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-)
+from prometheus_client import Counter, Gauge, Histogram
 
 from mooring.domain.errors import Stalled, Trouble, Waiting
 from mooring.domain.names import OwnKind
+from mooring.observability.registry import new_registry
 
 # From what a warm cache answers in to what a slow GitHub keeps us waiting for.
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -49,15 +42,8 @@ def result_of(trouble: Trouble) -> Result:
 class Metrics:
     """One for a process. Every metric is made here, so that one that was never counted is seen as zero."""
 
-    def __init__(self, registry: CollectorRegistry | None = None, *, version: str = "") -> None:
-        self.registry = registry or CollectorRegistry(auto_describe=True)
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        GCCollector(registry=self.registry)
-        build = Gauge(
-            "mooring_build_info", "Always 1; the version is in the label.", ["version"], registry=self.registry
-        )
-        build.labels(version=version).set(1)
+    def __init__(self, *, version: str = "") -> None:
+        self.registry = new_registry(version)
         self._seconds = Histogram(
             "mooring_reconcile_seconds",
             "How long a run for one object took.",

@@ -8,10 +8,10 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from mooring.admin import AdminServer, CannotListenError
+from mooring.admin import AdminServer
 from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics
-from mooring.settings import Listen
+from mooring.settings import CannotListenError, Listen
 
 ANYWHERE = Listen("127.0.0.1", 0)
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from mooring.gateway import CannotListenError, GatewayServer
+from mooring.gateway import GatewayServer
 from mooring.observability.gateway_metrics import GatewayMetrics, Outcome
 from mooring.ports import Verdict
-from mooring.settings import Listen
+from mooring.settings import CannotListenError, Listen
 from tests.unit.gateway.support import (
     APP,
     CALM,
