@@ -15,29 +15,37 @@ from mooring.domain.comparisons import Comparison
 from mooring.domain.installations import AppFacts, InstallationFacts, MintedToken
 from mooring.domain.leadership import Lease
 from mooring.domain.names import Kind, OwnKind
+from mooring.domain.sweeping import Listed
+from mooring.domain.webhooks.attempts import Attempt
+from mooring.domain.webhooks.hooking import HookWish, RepositoryHook
 
-# The facts about installations and what lies between commits are the domain's own, and part of this port.
+# What GitHub says of installations, commits, hooks and deliveries are the domain's own words, and part of this port.
 __all__ = [
     "AlreadyExists",
     "App",
     "AppFacts",
+    "Attempt",
     "Audit",
     "Changed",
     "Clock",
     "Cluster",
     "Comparison",
     "GitHub",
+    "GitHubWebhooks",
     "Hook",
+    "HookWish",
     "Identities",
     "Identity",
     "InstallationFacts",
     "Leases",
+    "Listed",
     "MintedToken",
     "Object",
     "Origin",
     "Receiver",
     "Records",
     "RepositoryFacts",
+    "RepositoryHook",
     "TokenIdentity",
     "Verdict",
 ]
@@ -302,8 +310,83 @@ class GitHub(Protocol):
         """List all repositories that an installation token reaches, every page: full names by id."""
         ...
 
+    async def listed(self, origin: Origin, token: str, *, namespace: str) -> Mapping[int, Listed]:
+        """List all repositories that an installation token reaches, every page, with when each was pushed to."""
+        ...
+
+    async def listed_to_person(
+        self, origin: Origin, token: str, wanted: frozenset[int], *, namespace: str
+    ) -> Mapping[int, Listed]:
+        """List repositories that a personal access token reaches, the one that was pushed to last first.
+
+        Reading ends when all that are wanted were found, or after a bounded number of pages: what is missing may be
+        there all the same.
+        """
+        ...
+
     async def covered_count(self, origin: Origin, token: str, *, namespace: str) -> int:
         """Count the repositories that an installation token reaches, with one request."""
+        ...
+
+
+class GitHubWebhooks(Protocol):
+    """What GitHub knows of webhooks, and does about them, with a given credential, on behalf of a namespace.
+
+    Whoever may not manage a repository's hooks is told so with Stalled(HOOKS_FORBIDDEN), whatever is asked.
+    """
+
+    async def hooks(
+        self, origin: Origin, token: str, repository_id: int, *, namespace: str
+    ) -> tuple[RepositoryHook, ...]:
+        """List the hooks of a repository, every page."""
+        ...
+
+    async def hook(
+        self, origin: Origin, token: str, repository_id: int, hook_id: int, *, namespace: str
+    ) -> RepositoryHook | None:
+        """Read one hook; None where it is gone."""
+        ...
+
+    async def make_hook(
+        self, origin: Origin, token: str, repository_id: int, wish: HookWish, *, namespace: str
+    ) -> RepositoryHook:
+        """Make a hook; raise Stalled(HOOK_LIMIT) where GitHub takes no more. Never repeated by itself."""
+        ...
+
+    async def change_hook(
+        self, origin: Origin, token: str, repository_id: int, hook_id: int, wish: HookWish, *, namespace: str
+    ) -> RepositoryHook | None:
+        """Make a hook what it should be, its secret too; None where it is gone."""
+        ...
+
+    async def remove_hook(
+        self, origin: Origin, token: str, repository_id: int, hook_id: int, *, namespace: str
+    ) -> None:
+        """Remove a hook; one that is gone is success."""
+        ...
+
+    async def hook_attempts(
+        self, origin: Origin, token: str, repository_id: int, hook_id: int, *, since: datetime, namespace: str
+    ) -> tuple[Attempt, ...]:
+        """List a hook's deliveries since a moment, newest first, failed or not; of very many, the newest."""
+        ...
+
+    async def repeat_hook_delivery(
+        self, origin: Origin, token: str, repository_id: int, hook_id: int, attempt_id: int, *, namespace: str
+    ) -> None:
+        """Have a hook's delivery sent once more; one that GitHub does not have any more is left."""
+        ...
+
+    async def app_webhook_url(self, app: App, *, namespace: str) -> str | None:
+        """Return where an App's webhooks go; None where they go nowhere."""
+        ...
+
+    async def failed_attempts(self, app: App, *, since: datetime, namespace: str) -> tuple[Attempt, ...]:
+        """List an App's deliveries that failed since a moment, newest first; of very many, the newest."""
+        ...
+
+    async def repeat_delivery(self, app: App, attempt_id: int, *, namespace: str) -> None:
+        """Have an App's delivery sent once more; one that GitHub does not have any more is left."""
         ...
 
 

@@ -33,6 +33,11 @@ class Action(StrEnum):
     TOKEN_COPIED = "token.copied", "A token was written into a Secret that Mooring keeps."
     TOKEN_COPY_REMOVED = "token.copy_removed", "A Secret with a token that Mooring kept was deleted."
     WEBHOOK_KEYS_MADE = "webhook.keys_made", "The keys that operator and gateway share were made, or made anew."
+    HOOK_MADE = "hook.made", "A webhook of a repository was made at GitHub."
+    HOOK_CHANGED = "hook.changed", "A webhook of a repository was put right at GitHub, or given a new secret."
+    HOOK_REMOVED = "hook.removed", "A webhook of a repository was removed at GitHub: no Project needs it any more."
+    HOOK_LEFT = "hook.left", "A webhook of a repository could not be removed at GitHub, and stays; `reason` says why."
+    DELIVERY_REPEATED = "delivery.repeated", "GitHub was asked to send a delivery that had failed once more."
     DELIVERY_RECEIVED = "delivery.received", "A webhook was answered; `outcome` says what became of it."
 
     sentence: str
@@ -54,6 +59,8 @@ FACTS = {
     "consumer": "the namespace that a token of an installation is for, where it is another or was just made",
     "expires_at": "when the token ends, in RFC 3339",
     "fingerprint": "which token it is now, within this object",
+    "hook": "GitHub's id of the webhook",
+    "repository": "GitHub's id of the repository",
     "login": "whose token it is, as GitHub says",
     "permissions": "what a token of an installation may do, as GitHub says",
     "previous": "the fingerprint of the token before",

@@ -44,6 +44,8 @@ REPOSITORIES_ANNOTATION = "mooring.dev/repository-ids"
 FINGERPRINT_ANNOTATION = "mooring.dev/token-fingerprint"
 # On a GitHubInstallation that may have live tokens: they are revoked before it goes.
 TOKENS_FINALIZER = "mooring.dev/tokens"
+# On a Project whose repository may have a hook of ours: the last one that needs it removes it before it goes.
+HOOK_FINALIZER = "mooring.dev/hook"
 ALLOW_PROJECTS_ANNOTATION = "mooring.dev/allow-projects"
 REDEPLOY_ANNOTATION = "mooring.dev/redeploy"
 RESTART_ANNOTATION = "mooring.dev/restart"
@@ -54,6 +56,8 @@ OPERATOR_LEASE = "mooring-operator"
 # What the gateway is told, in the operator's own namespace; who it is, and how its writes are known.
 WEBHOOK_SECRET = "mooring-webhook"  # noqa: S105 - an object's name
 WEBHOOK_KEY = "webhooks.json"
+# Up to where failed deliveries of Apps were asked for again, in the same place.
+DELIVERIES_CONFIG_MAP = "mooring-deliveries"
 GATEWAY_ACCOUNT = "mooring-gateway"
 GATEWAY_MANAGER = "mooring-gateway"
 

@@ -106,6 +106,29 @@ class Reason(_Word):
     REVISION_NOT_FOUND = "RevisionNotFound", "The pinned commit is not reachable from a branch of the repository."
     REPOSITORY_EMPTY = "RepositoryEmpty", "The repository has no commit yet. Push one."
     HOST_NOT_ALLOWED = "HostNotAllowed", "The administrator has not allowed this host."
+    # Webhooks
+    APP_DELIVERS = "AppDelivers", "The webhook of the installation's App brings pushes."
+    HOOK_DELIVERS = "HookDelivers", "A webhook of the repository brings pushes; Mooring made it and keeps it."
+    SWEEP_ONLY = "SweepOnly", "No webhook can bring pushes here: the branch is looked at now and then."
+    NO_PUBLIC_URL = "NoPublicUrl", "GitHub has no address to send to: the administrator sets MOORING_PUBLIC_BASE_URL."
+    HOOKS_FORBIDDEN = (
+        "HooksForbidden",
+        "The token may not manage the repository's webhooks. Give it that right; until then the sweep finds pushes.",
+    )
+    HOOK_LIMIT = (
+        "HookLimit",
+        "The repository has as many webhooks as GitHub allows. Remove one; until then the sweep finds pushes.",
+    )
+    EVENTS_MISSING = "EventsMissing", "The App does not subscribe to pushes. Its owner adds the event at GitHub."
+    WEBHOOK_SECRET_MISSING = (
+        "WebhookSecretMissing",
+        "The App has no webhook secret here, so nothing that it sends is taken. Store it beside the key.",
+    )
+    WEBHOOK_ELSEWHERE = (
+        "WebhookElsewhere",
+        "The App's webhooks go to another address than this Mooring's, or nowhere. Enter status.webhook.url at GitHub.",
+    )
+    WEBHOOK_FAILING = "WebhookFailing", "The webhook's last delivery failed; it is asked for again. See its status."
     # Objects
     CONFLICT = "Conflict", "Something of this name exists and is not ours; it is left alone. Rename one of the two."
     CONTESTED = "Contested", "Somebody keeps changing what Mooring manages. Find the other writer."

@@ -24,7 +24,6 @@ from mooring.domain.manifests.secret import token_secret
 from mooring.domain.names import Kind
 from mooring.domain.plans import plan_children
 from mooring.domain.problems import invalid_spec
-from mooring.domain.publishing import check_publishing, first_of_host
 from mooring.domain.reasons import Happened, Reason
 from mooring.domain.redeploys import pending_field
 from mooring.domain.resources.project import Project
@@ -37,6 +36,7 @@ from mooring.services.beliefs import Beliefs
 from mooring.services.children import Children, ChildTrouble
 from mooring.services.heads import Heads
 from mooring.services.installations import Installations
+from mooring.services.observing import Observer
 from mooring.services.platform import Platform
 from mooring.services.seen import Seen, credential_of, lacks_its_token, ours, rolled
 from mooring.services.sources import Sources, installation_key
@@ -65,8 +65,8 @@ class Projects:
         self._users = users
         self._installations = installations
         self._ask_user = ask_user
-        self._tokens = Tokens(platform, users, ask_user)
         self._sources = Sources(platform, installations)
+        self._observer = Observer(platform, Tokens(platform, users, ask_user), self._sources, installations)
         self._heads = Heads(platform, self._sources)
         self._beliefs = Beliefs(platform, self._sources)
         self._children = Children(platform)
@@ -87,7 +87,7 @@ class Projects:
             return None
         if project.spec.installation_ref is not None and not (obj.get("status") or {}).get("revision"):
             await self._installations.look_for(installation_key(project))
-        seen = await self._observe(obj, project)
+        seen = await self._observer.observe(obj, project)
         self._count(key, seen)
         live = await self._children.read(key.namespace, self._names_to_read(project))
         uid = str(project.metadata.uid)
@@ -106,63 +106,6 @@ class Projects:
         user = self._counted.pop(key, None)
         if user is not None and self._users.resolved(user, key, None):
             self._ask_user(user, COUNTS_DELAY)
-
-    # Observe
-
-    async def _observe(self, obj: Object, project: Project) -> Seen:
-        seen = Seen(obj, project, await self._tokens.resolve(obj, project))
-        try:
-            found = await self._sources.find(project, obj, seen.at_hand)
-            seen.clone_secret = await self._clone_secret(seen, found)
-            seen.source = found
-        except Trouble as trouble:
-            seen.source_trouble = trouble
-        try:
-            self._check_publishing(project)
-            seen.service_account = await self._service_account(project)
-        except Trouble as trouble:
-            seen.trouble = trouble
-        return seen
-
-    async def _clone_secret(self, seen: Seen, found: rules.SourceFacts | None) -> str | None:
-        """Return the Secret with the installation's credential for the source; None where none is used."""
-        if found is None or found.repository_id is None or not rules.spec_uses_installation(seen.project):
-            return None
-        return await self._installations.clone_secret(
-            installation_key(seen.project),
-            key_of(seen.obj),
-            found.repository_id,
-            found.full_name,
-            proven=found.fresh,
-        )
-
-    def _check_publishing(self, project: Project) -> None:
-        check_publishing(project, self._platform.policy.ingress)
-        host = project.spec.expose.host if project.spec.expose is not None else None
-        if host is None:
-            return
-        store = self._platform.store
-        rivals = [obj for key in store.referring_to("Host", "", host) if (obj := store.get(key)) is not None]
-        if first_of_host(rivals) not in {None, project.metadata.uid}:
-            raise Stalled(
-                Reason.HOST_CONFLICT,
-                f"spec.expose.host: {host} belongs to another Project that had it first. Choose another host.",
-            )
-
-    async def _service_account(self, project: Project) -> str | None:
-        """Return the account that the Project names, where the account itself allows it."""
-        name = project.spec.workload.service_account_name
-        if name is None:
-            return None
-        account = await self._platform.cluster.read("ServiceAccount", str(project.metadata.namespace), name)
-        annotations = ((account or {}).get("metadata") or {}).get("annotations") or {}
-        if annotations.get(names.ALLOW_PROJECTS_ANNOTATION) == "true":
-            return name
-        raise Stalled(
-            Reason.NOT_ALLOWED,
-            f"spec.workload.serviceAccountName: {name} is not there, or does not allow Projects. Its owner may"
-            f" annotate it with {names.ALLOW_PROJECTS_ANNOTATION}=true.",
-        )
 
     def _count(self, key: Key, seen: Seen) -> None:
         """Keep the counts of the GitHubUser that this Project refers to."""

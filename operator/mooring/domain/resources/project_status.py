@@ -84,6 +84,8 @@ class SourceStatus(Model):
     """Mooring's signature over the pinned commit, once GitHub showed it on the branch; without it GitHub is asked."""
     proven_at: Time | None = None
     """When `proof` was last made anew; soon after that the branch is read once more."""
+    read_at: Time | None = None
+    """When the branch was read for the last decision, by GitHub's clock; what was pushed later is looked at again."""
 
 
 class PushStatus(Model):
@@ -158,11 +160,21 @@ class WebhookStatus(Model):
     """How pushes reach this Project."""
 
     via: Word | None = None
-    """What sends them. Example: `App` or `Repository`."""
-    hook_id: Identifier | None = None
-    """GitHub's id of the repository's hook, where Mooring made one."""
+    """What brings them: `App`, `Repository` (a hook of its own) or `Sweep` (the branch is looked at now and then)."""
+    since: Time | None = None
+    """Since when that brings them."""
     state: Word | None = None
-    """Whether they arrive. Example: `Active`."""
+    """Whether they arrive: `Active`, `Failing` or `Missing`."""
+    hook_id: Identifier | None = None
+    """GitHub's id of the repository's hook, where Mooring keeps one."""
+    repository_id: Identifier | None = None
+    """The repository that has the hook."""
+    api_url: Annotated[str, text(1024)] | None = None
+    """The API of the GitHub that has the hook."""
+    secret_version: Count | None = None
+    """Version of the key that the hook's secret is derived from."""
+    updated_at: Time | None = None
+    """When the hook was last changed, as GitHub said when Mooring did; if it says otherwise, somebody else did."""
 
 
 class ReplicasStatus(Model):

@@ -1,0 +1,83 @@
+"""What a run for a Project begins with: its token, its source, and what the policy says of the rest."""
+
+from __future__ import annotations
+
+from mooring.domain import names
+from mooring.domain import projects as rules
+from mooring.domain.errors import Stalled, Trouble
+from mooring.domain.publishing import check_publishing, first_of_host
+from mooring.domain.reasons import Reason
+from mooring.domain.resources.project import Project
+from mooring.ports import Object
+from mooring.services.installations import Installations
+from mooring.services.platform import Platform
+from mooring.services.seen import Seen
+from mooring.services.sources import Sources, installation_key
+from mooring.services.store import key_of
+from mooring.services.tokens import Tokens
+
+
+class Observer:
+    """Looks at what a Project asks for, and asks whoever knows."""
+
+    def __init__(self, platform: Platform, tokens: Tokens, sources: Sources, installations: Installations) -> None:
+        self._platform = platform
+        self._tokens = tokens
+        self._sources = sources
+        self._installations = installations
+
+    async def observe(self, obj: Object, project: Project) -> Seen:
+        """Gather it; what is in the way is part of what was seen."""
+        seen = Seen(obj, project, await self._tokens.resolve(obj, project))
+        try:
+            found = await self._sources.find(project, obj, seen.at_hand)
+            seen.clone_secret = await self._clone_secret(seen, found)
+            seen.source = found
+        except Trouble as trouble:
+            seen.source_trouble = trouble
+        try:
+            self._check_publishing(project)
+            seen.service_account = await self._service_account(project)
+        except Trouble as trouble:
+            seen.trouble = trouble
+        return seen
+
+    async def _clone_secret(self, seen: Seen, found: rules.SourceFacts | None) -> str | None:
+        """Return the Secret with the installation's credential for the source; None where none is used."""
+        if found is None or found.repository_id is None or not rules.spec_uses_installation(seen.project):
+            return None
+        return await self._installations.clone_secret(
+            installation_key(seen.project),
+            key_of(seen.obj),
+            found.repository_id,
+            found.full_name,
+            proven=found.fresh,
+        )
+
+    def _check_publishing(self, project: Project) -> None:
+        check_publishing(project, self._platform.policy.ingress)
+        host = project.spec.expose.host if project.spec.expose is not None else None
+        if host is None:
+            return
+        store = self._platform.store
+        rivals = [obj for key in store.referring_to("Host", "", host) if (obj := store.get(key)) is not None]
+        if first_of_host(rivals) not in {None, project.metadata.uid}:
+            raise Stalled(
+                Reason.HOST_CONFLICT,
+                f"spec.expose.host: {host} belongs to another Project that had it first. Choose another host.",
+            )
+
+    async def _service_account(self, project: Project) -> str | None:
+        """Return the account that the Project names, where the account itself allows it."""
+        name = project.spec.workload.service_account_name
+        if name is None:
+            return None
+        account = await self._platform.cluster.read("ServiceAccount", str(project.metadata.namespace), name)
+        annotations = ((account or {}).get("metadata") or {}).get("annotations") or {}
+        if annotations.get(names.ALLOW_PROJECTS_ANNOTATION) == "true":
+            return name
+        raise Stalled(
+            Reason.NOT_ALLOWED,
+            f"spec.workload.serviceAccountName: {name} is not there, or does not allow Projects. Its owner may"
+            f" annotate it with {names.ALLOW_PROJECTS_ANNOTATION}=true.",
+        )
