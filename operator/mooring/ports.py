@@ -15,8 +15,10 @@ from mooring.domain.comparisons import Comparison
 from mooring.domain.installations import AppFacts, InstallationFacts, MintedToken
 from mooring.domain.leadership import Lease
 from mooring.domain.names import Kind, OwnKind
+from mooring.domain.webhooks.events import Event
 
-# The facts about installations and what lies between commits are the domain's own, and part of this port.
+# The facts about installations, what lies between commits and what deliveries say are the domain's own, and part of
+# this port.
 __all__ = [
     "AlreadyExists",
     "App",
@@ -26,6 +28,7 @@ __all__ = [
     "Clock",
     "Cluster",
     "Comparison",
+    "Event",
     "GitHub",
     "Hook",
     "Identities",
@@ -328,7 +331,7 @@ class Verdict:
     """What a delivery is answered."""
 
     status: int
-    # One word for metrics: recorded, duplicate, superseded, ignored, ping, malformed, unavailable.
+    # One word for metrics: recorded, duplicate, superseded, ignored, unavailable.
     outcome: str
     # One sentence for whoever reads GitHub's list of deliveries.
     sentence: str
@@ -345,8 +348,8 @@ class Receiver(Protocol):
         """Return the hook of an address (None: the operator's own App); None where there is none."""
         ...
 
-    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
-        """Record what a delivery says, whose signature was verified; it is answered when that is stored."""
+    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
+        """Record what a delivery said, whose signature was verified; it is answered when that is stored."""
         ...
 
 

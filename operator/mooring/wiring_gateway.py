@@ -23,7 +23,7 @@ from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain.names import OwnKind
 from mooring.observability.gateway_metrics import GatewayMetrics
 from mooring.observability.health import Health
-from mooring.ports import Hook, Verdict
+from mooring.ports import Event, Hook, Verdict
 from mooring.services.clock import SystemClock
 from mooring.services.receiving.books import Noticed, Notices, Pushed, Pushes
 from mooring.services.receiving.followers import Followers
@@ -91,11 +91,11 @@ class Gateway:
         """Return the hook of an address (None: the operator's own App); None where there is none."""
         return self._parts.receiver.hook(path_id) if self._parts is not None else None
 
-    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
-        """Record what a delivery says, whose signature was verified."""
+    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
+        """Record what a delivery said, whose signature was verified."""
         if self._parts is None:
             return Verdict(503, "unavailable", "Mooring is not ready yet.")
-        return await self._parts.receiver.take(hook, event=event, delivery=delivery, payload=payload)
+        return await self._parts.receiver.take(hook, event, delivery=delivery)
 
     # --- from the start to the end ---
 
