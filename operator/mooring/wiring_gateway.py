@@ -28,9 +28,9 @@ from mooring.services.clock import SystemClock
 from mooring.services.receiving.books import Noticed, Notices, Pushed, Pushes
 from mooring.services.receiving.followers import Followers
 from mooring.services.receiving.hooks import Hooks
+from mooring.services.receiving.places import Place
 from mooring.services.receiving.receiver import DeliveryReceiver
 from mooring.services.receiving.recorder import Recorder, Shared
-from mooring.services.receiving.seen import Place
 from mooring.settings import Settings
 
 log = logging.getLogger(__name__)

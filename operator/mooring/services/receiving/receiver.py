@@ -17,8 +17,8 @@ from mooring.ports import Clock, Event, Hook, Verdict
 from mooring.services.receiving.books import Noticed, Pushed
 from mooring.services.receiving.followers import Followers
 from mooring.services.receiving.hooks import Hooks
+from mooring.services.receiving.places import Place
 from mooring.services.receiving.recorder import NotRecorded, Recorder
-from mooring.services.receiving.seen import Place
 
 log = logging.getLogger(__name__)
 

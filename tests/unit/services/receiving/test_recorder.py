@@ -12,8 +12,8 @@ import pytest
 from mooring.domain.errors import Stalled, Transient
 from mooring.domain.reasons import Reason
 from mooring.services.receiving import fairness, recorder
+from mooring.services.receiving.places import Place
 from mooring.services.receiving.recorder import Pace
-from mooring.services.receiving.seen import Place
 from tests.unit.services.receiving.made_time import run
 from tests.unit.services.receiving.world import Replica, Store, installation, project, push, sha
 
