@@ -17,6 +17,7 @@ from mooring.domain.leadership import Lease
 from mooring.domain.names import Kind, OwnKind
 from mooring.domain.sweeping import Listed
 from mooring.domain.webhooks.attempts import Attempt
+from mooring.domain.webhooks.events import Event
 from mooring.domain.webhooks.hooking import HookWish, RepositoryHook
 
 # What GitHub says of installations, commits, hooks and deliveries are the domain's own words, and part of this port.
@@ -30,6 +31,7 @@ __all__ = [
     "Clock",
     "Cluster",
     "Comparison",
+    "Event",
     "GitHub",
     "GitHubWebhooks",
     "Hook",
@@ -411,7 +413,7 @@ class Verdict:
     """What a delivery is answered."""
 
     status: int
-    # One word for metrics: recorded, duplicate, superseded, ignored, ping, malformed, unavailable.
+    # One word for metrics: recorded, duplicate, superseded, ignored, unavailable.
     outcome: str
     # One sentence for whoever reads GitHub's list of deliveries.
     sentence: str
@@ -428,8 +430,8 @@ class Receiver(Protocol):
         """Return the hook of an address (None: the operator's own App); None where there is none."""
         ...
 
-    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
-        """Record what a delivery says, whose signature was verified; it is answered when that is stored."""
+    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
+        """Record what a delivery said, whose signature was verified; it is answered when that is stored."""
         ...
 
 

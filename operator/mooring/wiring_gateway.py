@@ -23,14 +23,14 @@ from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain.names import OwnKind
 from mooring.observability.gateway_metrics import GatewayMetrics
 from mooring.observability.health import Health
-from mooring.ports import Hook, Verdict
+from mooring.ports import Event, Hook, Verdict
 from mooring.services.clock import SystemClock
 from mooring.services.receiving.books import Noticed, Notices, Pushed, Pushes
 from mooring.services.receiving.followers import Followers
 from mooring.services.receiving.hooks import Hooks
+from mooring.services.receiving.places import Place
 from mooring.services.receiving.receiver import DeliveryReceiver
 from mooring.services.receiving.recorder import Recorder, Shared
-from mooring.services.receiving.seen import Place
 from mooring.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -91,11 +91,11 @@ class Gateway:
         """Return the hook of an address (None: the operator's own App); None where there is none."""
         return self._parts.receiver.hook(path_id) if self._parts is not None else None
 
-    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
-        """Record what a delivery says, whose signature was verified."""
+    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
+        """Record what a delivery said, whose signature was verified."""
         if self._parts is None:
             return Verdict(503, "unavailable", "Mooring is not ready yet.")
-        return await self._parts.receiver.take(hook, event=event, delivery=delivery, payload=payload)
+        return await self._parts.receiver.take(hook, event, delivery=delivery)
 
     # --- from the start to the end ---
 

@@ -9,12 +9,10 @@ import asyncio
 import os
 import resource
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 from mooring.gateway import GatewayServer
 from mooring.observability.gateway_metrics import GatewayMetrics
-from mooring.ports import Hook, Verdict
+from mooring.ports import Event, Hook, Verdict
 from mooring.settings import Listen
 
 SECRET = b"It's a Secret to Everybody"
@@ -32,7 +30,7 @@ class Receiver:
         """Know the operator's own App alone."""
         return Hook("operator", "https://api.github.com", (SECRET,), frozenset(), "") if path_id is None else None
 
-    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
+    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
         """Record it after a while."""
         await asyncio.sleep(WRITE_SECONDS)
         return Verdict(202, "recorded", "it is recorded")

@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 PING = "ping"
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # What a receiver may answer; anything else is a defect of it.
-_STATUSES = frozenset({200, 202, 400, 429, 503})
+_STATUSES = frozenset({200, 202, 429, 503})
 
 
 class _Gone(Exception):
@@ -213,11 +213,12 @@ class Deliveries:
         with self._quotas.delivering((hook.name, subject(payload))):
             if event == PING:
                 return Answer(200, Outcome.PING, "Mooring takes deliveries here")
-            if events.read(event, payload) is None:
+            said = events.read(event, payload)
+            if said is None:
                 return Answer(200, Outcome.IGNORED, "nothing follows from events of this kind")
             try:
                 async with asyncio.timeout(self._limits.take_seconds):
-                    verdict = await self._receiver.take(hook, event=event, delivery=delivery, payload=payload)
+                    verdict = await self._receiver.take(hook, said, delivery=delivery)
             except TimeoutError:
                 return self._unavailable("it could not be recorded in time: send it again later")
         return self._answer_of(verdict)

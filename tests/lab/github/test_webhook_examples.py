@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import aiohttp
@@ -23,10 +22,10 @@ READ = {events.PUSH, *events.NOTICES}
 
 
 class Receiver:
-    """Implements `ports.Receiver`: reads what it takes, as every receiver must be able to."""
+    """Implements `ports.Receiver`: notes what it takes."""
 
     def __init__(self) -> None:
-        self.taken: list[events.Event | None] = []
+        self.taken: list[events.Event] = []
 
     def not_ready(self) -> str | None:
         return None
@@ -34,8 +33,8 @@ class Receiver:
     def hook(self, path_id: str | None) -> Hook | None:
         return Hook("operator", "https://api.github.com", (SECRET,), frozenset(), "")
 
-    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
-        self.taken.append(events.read(event, payload))
+    async def take(self, hook: Hook, event: events.Event, *, delivery: str) -> Verdict:
+        self.taken.append(event)
         return Verdict(202, "recorded", "it is recorded")
 
 

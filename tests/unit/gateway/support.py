@@ -15,7 +15,7 @@ from typing import Any
 from mooring.domain.webhooks import events
 from mooring.gateway import GatewayServer, Limits
 from mooring.observability.gateway_metrics import Cut, GatewayMetrics, Outcome
-from mooring.ports import Hook, Verdict
+from mooring.ports import Event, Hook, Verdict
 from mooring.settings import Listen
 
 ANYWHERE = Listen("127.0.0.1", 0)
@@ -48,7 +48,7 @@ class Receiver:
 
     missing: str | None = None
     verdict: Verdict | Exception = field(default_factory=lambda: Verdict(202, "recorded", "it is recorded"))
-    taken: list[tuple[str, str, str, Mapping[str, Any]]] = field(default_factory=list)
+    taken: list[tuple[str, Event, str]] = field(default_factory=list)
     # Where it is set, deliveries of this hook wait for it.
     held: asyncio.Event | None = None
     secrets: tuple[bytes, ...] = SECRETS
@@ -65,8 +65,8 @@ class Receiver:
         secrets, owner = (self.secrets, "") if path_id is None else ((b"the tenant's",), "team-a")
         return Hook(name, ORIGIN, secrets, frozenset(), owner)
 
-    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
-        self.taken.append((hook.name, event, delivery, payload))
+    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
+        self.taken.append((hook.name, event, delivery))
         if self.held is not None and hook.owner in self.held_owners:
             await self.held.wait()
         if isinstance(self.verdict, Exception):

@@ -12,8 +12,8 @@ from mooring.domain.webhooks.following import Followed
 from mooring.domain.webhooks.recording import Arrival, Told, record
 from mooring.ports import Object
 from mooring.services.receiving.followers import Followers
+from mooring.services.receiving.places import Place
 from mooring.services.receiving.recorder import Decision
-from mooring.services.receiving.seen import Place
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from mooring.domain.webhooks.following import Followed, followed, installation_n
 from mooring.domain.webhooks.keys import Keys
 from mooring.ports import Object
 from mooring.services.receiving.installations import Installations
-from mooring.services.receiving.seen import Index, Place, is_newer, place_of
+from mooring.services.receiving.places import Index, Place, is_newer, place_of
 
 _RECORDED = ("push", "deliveries")
 # How well to compress: more costs much time for little.

@@ -10,7 +10,7 @@ from mooring.domain import origins
 from mooring.domain.webhooks.following import app_secret_of, origin_of_installation
 from mooring.domain.webhooks.keys import Keys, app_path_id, via_installation
 from mooring.ports import Object
-from mooring.services.receiving.seen import Index, Place, is_newer, place_of
+from mooring.services.receiving.places import Index, Place, is_newer, place_of
 
 
 class App(NamedTuple):

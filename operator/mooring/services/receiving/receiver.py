@@ -8,21 +8,20 @@ only what is stored (D1).
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
-from mooring.domain.webhooks.events import BadPayload, Notice, Push, read
+from mooring.domain.webhooks.events import Notice, Push
 from mooring.domain.webhooks.recording import Arrival, Told
-from mooring.ports import Clock, Hook, Verdict
+from mooring.ports import Clock, Event, Hook, Verdict
 from mooring.services.receiving.books import Noticed, Pushed
 from mooring.services.receiving.followers import Followers
 from mooring.services.receiving.hooks import Hooks
+from mooring.services.receiving.places import Place
 from mooring.services.receiving.recorder import NotRecorded, Recorder
-from mooring.services.receiving.seen import Place
 
 log = logging.getLogger(__name__)
 
-PING = "ping"
 REPOSITORY = "repository"
 
 
@@ -68,19 +67,11 @@ class DeliveryReceiver:
         """Return the hook of an address (None: the operator's own App); None where there is none."""
         return self._hooks.hook(path_id)
 
-    async def take(self, hook: Hook, *, event: str, delivery: str, payload: Mapping[str, Any]) -> Verdict:
-        """Record what a delivery says, whose signature was verified; it is answered when that is stored."""
-        if event == PING:
-            return Verdict(200, "ping", "The webhook works.")
-        try:
-            found = read(event, payload)
-        except BadPayload as problem:
-            return Verdict(400, "malformed", f"The payload cannot be used: {problem}.")
-        if isinstance(found, Push):
-            return await self._push(hook, found, delivery)
-        if isinstance(found, Notice):
-            return await self._notice(hook, found, delivery)
-        return _ignored("Nothing follows from events of this kind.")
+    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
+        """Record what a delivery said, whose signature was verified; it is answered when that is stored."""
+        if isinstance(event, Push):
+            return await self._push(hook, event, delivery)
+        return await self._notice(hook, event, delivery)
 
     async def _push(self, hook: Hook, push: Push, delivery: str) -> Verdict:
         if push.branch is None:

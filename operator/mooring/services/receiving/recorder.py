@@ -19,7 +19,7 @@ from mooring.domain.names import OwnKind
 from mooring.domain.webhooks.recording import Told
 from mooring.ports import Changed, Object, Records
 from mooring.services.receiving.fairness import Room
-from mooring.services.receiving.seen import Place
+from mooring.services.receiving.places import Place
 
 log = logging.getLogger(__name__)
 

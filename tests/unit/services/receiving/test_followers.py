@@ -13,7 +13,7 @@ import pytest
 from mooring.domain.webhooks.following import followed
 from mooring.domain.webhooks.keys import Keys, hook_path_id, via_hook, via_installation
 from mooring.services.receiving.followers import Followers
-from mooring.services.receiving.seen import Place
+from mooring.services.receiving.places import Place
 from tests.unit.services.receiving.world import (
     API,
     BRANCH,

@@ -18,7 +18,7 @@ from mooring.domain.webhooks.keys import (
     via_hook,
     via_installation,
 )
-from mooring.services.receiving.seen import Place
+from mooring.services.receiving.places import Place
 from tests.unit.services.receiving.world import (
     KEYS,
     ORIGIN,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mooring.domain.webhooks.keys import AppHook, app_path_id, hook_path_id
-from mooring.ports import Hook, Verdict
+from mooring.ports import Hook
 from tests.unit.services.receiving.made_time import run
 from tests.unit.services.receiving.world import (
     API,
@@ -53,32 +53,23 @@ def replica_of(store: Store, folder: Path) -> Replica:
     return Replica(store, folder)
 
 
-async def told(replica: Replica, event: str, payload: dict[str, Any], hook: Hook | None = None) -> Verdict:
-    return await replica.receiver.take(hook or replica.hook(), event=event, delivery="guid", payload=payload)
-
-
 @pytest.mark.parametrize(
-    ("event", "payload", "status", "outcome"),
+    ("event", "payload"),
     [
-        ("ping", {"zen": "x"}, 200, "ping"),
-        ("star", {"action": "created"}, 200, "ignored"),
-        ("push", push(ref="refs/heads/other"), 200, "ignored"),
-        ("push", push(ref="refs/tags/main"), 200, "ignored"),
-        ("push", push(ref="main"), 200, "ignored"),
-        ("push", push(after=ZERO), 200, "ignored"),
-        ("push", push(repository_id=1), 200, "ignored"),
-        ("push", {**push(), "after": "main"}, 400, "malformed"),
-        ("push", {}, 400, "malformed"),
-        ("installation", {"installation": {"id": "1"}}, 400, "malformed"),
-        ("installation", {"installation": {"id": 1}}, 200, "ignored"),
-        ("repository", {"repository": {"id": 1}}, 200, "ignored"),
+        ("push", push(ref="refs/heads/other")),
+        ("push", push(ref="refs/tags/main")),
+        ("push", push(ref="main")),
+        ("push", push(after=ZERO)),
+        ("push", push(repository_id=1)),
+        ("installation", {"installation": {"id": 1}}),
+        ("repository", {"repository": {"id": 1}}),
     ],
 )
-def test_what_leads_to_nothing(folder: Path, event: str, payload: dict[str, Any], status: int, outcome: str) -> None:
+def test_what_leads_to_nothing(folder: Path, event: str, payload: dict[str, Any]) -> None:
     async def scene() -> None:
         store = two_teams()
-        verdict = await told(replica_of(store, folder), event, payload)
-        assert (verdict.status, verdict.outcome) == (status, outcome)
+        verdict = await replica_of(store, folder).take(event, payload)
+        assert (verdict.status, verdict.outcome) == (200, "ignored")
         assert verdict.sentence.endswith(".")
         assert store.attempts == 0
 
@@ -128,7 +119,7 @@ def test_the_secret_of_b_says_nothing_of_a(folder: Path) -> None:
             await replica.push(hook=hook)
             for event in ("installation", "installation_repositories", "repository"):
                 payload = {"installation": {"id": INSTALLATION_ID}, "repository": {"id": REPOSITORY_ID}}
-                await told(replica, event, payload, hook)
+                await replica.take(event, payload, hook=hook)
         assert {key: obj for key, obj in store.objects.items() if key[1] == "team-a"} == before
         assert not store_has_push(store, "impostor")
         assert not store_has_push(store, "borrower")
@@ -147,9 +138,7 @@ def test_an_event_of_an_installation_reaches_those_in_scope(folder: Path) -> Non
         store.get("other", kind="GitHubInstallation")["status"]["installationId"] = 5
         replica.followers.put_installation(store.change(store.get("other", kind="GitHubInstallation")))
         for event in ("installation", "installation_repositories", "installation_target"):
-            verdict = await replica.receiver.take(
-                replica.hook(), event=event, delivery=event, payload={"installation": {"id": INSTALLATION_ID}}
-            )
+            verdict = await replica.take(event, {"installation": {"id": INSTALLATION_ID}}, delivery=event)
             assert (verdict.status, verdict.sentence) == (202, "Recorded in 1 GitHubInstallation.")
             assert store.get("lent", kind="GitHubInstallation")["status"]["hint"]["event"] == event
         hints = [name for (kind, _, name), obj in store.objects.items() if "hint" in obj.get("status", {})]
@@ -164,13 +153,13 @@ def test_an_event_of_a_repository_reaches_those_through_which_it_is_followed(fol
         store = two_teams()
         replica = replica_of(store, folder)
         payload = {"action": "renamed", "repository": {"id": REPOSITORY_ID}}
-        verdict = await told(replica, "repository", payload, replica.hook(app_path("team-a")))
+        verdict = await replica.take("repository", payload, hook=replica.hook(app_path("team-a")))
         assert verdict.status == 202
         assert [key for key, obj in store.objects.items() if "hint" in obj["status"]] == [
             ("GitHubInstallation", "team-a", "acme")
         ]
         # A repository's hook has no installation behind it.
-        verdict = await told(replica, "repository", payload, replica.hook(hook_path("team-a")))
+        verdict = await replica.take("repository", payload, hook=replica.hook(hook_path("team-a")))
         assert (verdict.status, verdict.outcome) == (200, "ignored")
         await replica.close()
 
@@ -186,10 +175,10 @@ def test_nothing_is_ignored_while_news_do_not_arrive(folder: Path) -> None:
             ("push", push(ref="refs/heads/other")),
             ("installation", {"installation": {"id": 1}}),
         ):
-            verdict = await told(replica, event, payload)
+            verdict = await replica.take(event, payload)
             assert (verdict.status, verdict.outcome) == (503, "unavailable")
         # What is no branch concerns nobody, whatever there is; and what is known is recorded, if it can be.
-        assert (await told(replica, "push", push(ref="refs/tags/v1"))).status == 200
+        assert (await replica.take("push", push(ref="refs/tags/v1"))).status == 200
         assert (await replica.push()).status == 202
         await replica.close()
 

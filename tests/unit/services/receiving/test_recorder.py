@@ -12,8 +12,8 @@ import pytest
 from mooring.domain.errors import Stalled, Transient
 from mooring.domain.reasons import Reason
 from mooring.services.receiving import fairness, recorder
+from mooring.services.receiving.places import Place
 from mooring.services.receiving.recorder import Pace
-from mooring.services.receiving.seen import Place
 from tests.unit.services.receiving.made_time import run
 from tests.unit.services.receiving.world import Replica, Store, installation, project, push, sha
 
@@ -408,9 +408,7 @@ def test_notices_share_a_write_too(folder: Path) -> None:
 
         async def notice(number: int) -> Any:
             payload = {"action": "added", "installation": {"id": 77}}
-            return await replica.receiver.take(
-                replica.hook(), event="installation_repositories", delivery=f"n{number}", payload=payload
-            )
+            return await replica.take("installation_repositories", payload, delivery=f"n{number}")
 
         verdicts = await asyncio.gather(*(notice(number) for number in range(50)))
         assert {verdict.status for verdict in verdicts} == {202}
@@ -437,7 +435,7 @@ def test_a_push_without_a_time_is_the_newest(folder: Path) -> None:
         assert (await replica.push(5)).status == 202
         payload = push(6, repository_id=4242)
         del payload["repository"]["pushed_at"]
-        verdict = await replica.receiver.take(replica.hook(), event="push", delivery="x", payload=payload)
+        verdict = await replica.take("push", payload)
         assert verdict.status == 202
         assert stored(store)["pushedAt"] is None
         await replica.close()

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 from mooring.domain.names import WEBHOOK_KEY, OwnKind
+from mooring.domain.webhooks.events import read
 from mooring.domain.webhooks.following import followed, proven_facts
 from mooring.domain.webhooks.keys import AppHook, Document, Keys, dump, from_chance, prove
 from mooring.ports import Changed, Hook, Object, Verdict
@@ -215,10 +216,15 @@ class Replica:
 
     async def push(self, number: int = 1, *, hook: Hook | None = None, delivery: str = "", **more: Any) -> Verdict:
         """Take a push."""
-        hook = hook or self.hook()
-        return await self.receiver.take(
-            hook, event="push", delivery=delivery or f"guid-{number}", payload=push(number, **more)
-        )
+        return await self.take("push", push(number, **more), hook=hook, delivery=delivery or f"guid-{number}")
+
+    async def take(
+        self, event: str, payload: Mapping[str, Any], *, hook: Hook | None = None, delivery: str = "guid"
+    ) -> Verdict:
+        """Take what a payload says, which has to be something."""
+        said = read(event, payload)
+        assert said is not None
+        return await self.receiver.take(hook or self.hook(), said, delivery=delivery)
 
     async def close(self) -> None:
         """End it."""
