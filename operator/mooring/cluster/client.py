@@ -62,11 +62,6 @@ class KubernetesCluster:
         """Return a ConfigMap, or None where there is none."""
         return await self._read(RESOURCES["ConfigMap"], namespace, name)
 
-    async def read_namespace_labels(self, name: str) -> dict[str, str] | None:
-        """Return a namespace's labels, or None where there is none."""
-        found = await self._read(RESOURCES["Namespace"], None, name, accept=METADATA_ONLY)
-        return None if found is None else dict(found["metadata"].get("labels") or {})
-
     async def create(self, manifest: Object) -> Object:
         """Make a child where there is none; raise AlreadyExists where the name is taken, whoever was first."""
         asked = _asked("create", manifest)
