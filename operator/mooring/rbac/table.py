@@ -79,6 +79,7 @@ WATCHED = (
     Grant("", ("configmaps",), {"get": "reads the certificates that a GitHubInstallation names"}),
     # No right to delete: a Deployment goes with its Project, by its owner reference.
     Grant("apps", ("deployments",), {verb: use for verb, use in _child("Deployment").items() if verb != "delete"}),
+    Grant("", ("pods",), {"list": "says why the new pods of a rollout do not become available"}),
     Grant("", ("services",), _child("Service")),
     Grant("networking.k8s.io", ("ingresses",), _child("Ingress")),
     Grant(

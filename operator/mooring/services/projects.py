@@ -28,7 +28,7 @@ from mooring.domain.reasons import Happened, Reason
 from mooring.domain.redeploys import pending_field
 from mooring.domain.resources.project import Project
 from mooring.domain.resources.project_status import RevisionStatus
-from mooring.domain.rollouts import Rollout, rollout
+from mooring.domain.rollouts import Rollout, RolloutState, rollout
 from mooring.domain.users import next_look
 from mooring.ports import Object
 from mooring.services import statuses
@@ -38,6 +38,7 @@ from mooring.services.heads import Heads
 from mooring.services.installations import Installations
 from mooring.services.observing import Observer
 from mooring.services.platform import Platform
+from mooring.services.pods import Pods
 from mooring.services.seen import Seen, credential_of, lacks_its_token, ours, rolled
 from mooring.services.sources import Sources, installation_key
 from mooring.services.store import Key, key_of, user_reference
@@ -70,6 +71,7 @@ class Projects:
         self._heads = Heads(platform, self._sources)
         self._beliefs = Beliefs(platform, self._sources)
         self._children = Children(platform)
+        self._pods = Pods(platform)
         # Which user a Project was last counted for.
         self._counted: dict[Key, Key] = {}
 
@@ -103,6 +105,7 @@ class Projects:
         self._platform.token_states.pop(key, None)
         self._heads.forget(key)
         self._beliefs.forget(key)
+        self._pods.forget(key)
         user = self._counted.pop(key, None)
         if user is not None and self._users.resolved(user, key, None):
             self._ask_user(user, COUNTS_DELAY)
@@ -185,7 +188,7 @@ class Projects:
         found = written.get("Deployment") or deployment
         outcome = self._outcome(
             seen,
-            rollout=rollout(found) if found is not None else None,
+            rollout=await self._judged(seen, found) if found is not None else None,
             has_token=token is not None and ("Secret" in written or secret is not None),
         )
         if decision is not None and decision.new and outcome.worst() is None:
@@ -197,6 +200,13 @@ class Projects:
         applied = decision.revision if decision is not None and is_applied else None
         await self._conclude(seen, outcome, applied)
         return outcome
+
+    async def _judged(self, seen: Seen, deployment: Object) -> Rollout:
+        """Judge a rollout, and say why it takes long where its pods tell."""
+        key, judged = key_of(seen.obj), rollout(deployment)
+        judged, again = await self._pods.explain(key, deployment, judged, [seen.token] if seen.token else [])
+        seen.look_at(again)
+        return judged
 
     def _decide(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> revisions.Decision | None:
         """Return the revision to run; None where nothing can be said now, and everything stays as it is."""
@@ -327,7 +337,9 @@ class Projects:
         fields = rules.status_fields(outcome, seen.generation)
         if applied is not None:
             fields["revision"] = revisions.as_newest(applied)
-            fields["history"] = [revisions.as_field(entry) for entry in revisions.with_applied(seen.history, applied)]
+            history = revisions.with_applied(seen.history, applied)
+            known = seen.status.get("history") or ()
+            fields["history"] = revisions.history_field(history, known, _failure(outcome.rollout))
         waited = (seen.status.get("pending") or {}).get("sha")
         stored = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
         for happened, message in seen.tidings(waited):
@@ -352,3 +364,8 @@ class Projects:
             trouble=worst,
         )
         return Again(at)
+
+
+def _failure(found: Rollout | None) -> str | None:
+    """Return why a rollout failed; None where it did not."""
+    return (found.why or found.message) if found is not None and found.state is RolloutState.FAILED else None
