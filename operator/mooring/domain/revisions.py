@@ -19,6 +19,7 @@ from mooring.domain import names
 from mooring.domain.conditions import timestamp
 from mooring.domain.manifests import checkout
 from mooring.domain.resources.project_status import HISTORY_MAX, RevisionStatus, Trigger
+from mooring.domain.rollouts import Rollout, RolloutState
 from mooring.domain.status import without_nothing
 
 # Characters of why a rollout failed.
@@ -224,13 +225,15 @@ def template_was_changed(live: Running, asked: Asked) -> bool:
 
 
 def history_field(
-    history: Sequence[RevisionStatus], stored: Sequence[Mapping[str, Any]], failure: str | None
+    history: Sequence[RevisionStatus], stored: Sequence[Mapping[str, Any]], newest: Rollout | None
 ) -> list[dict[str, Any]]:
-    """Return status.history; `failure` says why the newest one's rollout failed, and what was said of others stays."""
+    """Return status.history. Where the newest one's rollout failed, it says why; what was said of others stays."""
     fields = [as_field(revision) for revision in history]
     known = {_identity(entry): entry["failure"] for entry in stored if entry.get("failure")}
-    if fields and failure is not None:
-        known[_identity(fields[0])] = failure[:FAILURE_LENGTH]
+    if fields and newest is not None and newest.state is RolloutState.FAILED:
+        known[_identity(fields[0])] = (newest.why or newest.message)[:FAILURE_LENGTH]
+    elif fields and newest is not None and newest.state is RolloutState.COMPLETE:
+        known.pop(_identity(fields[0]), None)
     return [field | ({"failure": known[_identity(field)]} if _identity(field) in known else {}) for field in fields]
 
 

@@ -28,7 +28,7 @@ from mooring.domain.reasons import Happened, Reason
 from mooring.domain.redeploys import pending_field
 from mooring.domain.resources.project import Project
 from mooring.domain.resources.project_status import RevisionStatus
-from mooring.domain.rollouts import Rollout, RolloutState, rollout
+from mooring.domain.rollouts import Rollout, rollout
 from mooring.domain.users import next_look
 from mooring.ports import Object
 from mooring.services import statuses
@@ -339,7 +339,7 @@ class Projects:
             fields["revision"] = revisions.as_newest(applied)
             history = revisions.with_applied(seen.history, applied)
             known = seen.status.get("history") or ()
-            fields["history"] = revisions.history_field(history, known, _failure(outcome.rollout))
+            fields["history"] = revisions.history_field(history, known, outcome.rollout)
         waited = (seen.status.get("pending") or {}).get("sha")
         stored = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
         for happened, message in seen.tidings(waited):
@@ -364,8 +364,3 @@ class Projects:
             trouble=worst,
         )
         return Again(at)
-
-
-def _failure(found: Rollout | None) -> str | None:
-    """Return why a rollout failed; None where it did not."""
-    return (found.why or found.message) if found is not None and found.state is RolloutState.FAILED else None

@@ -267,6 +267,9 @@ def be_in_the_way(people: People, hub: Hub) -> None:
     people.apply("Project", "first", {"source": OPEN, "installationRef": nobody, "workload": {"image": "nginx"}})
     people.until_condition("early", "Stalled", "True", "UserNotFound")
     people.until_condition("first", "Stalled", "True", "InstallationNotFound")
+    stuck = {"workload": {"image": "nginx", "nodeSelector": {"example.com/there-is": "no-such-node"}}}
+    people.apply("Project", "stuck", stuck)
+    people.until("Project", "stuck", lambda project: "no node takes it" in str(project), "the reason")
     people.secret("slow", hub.token("slow", "bob"))
     with slow(hub, "*/user") as is_asked:
         people.apply("Project", "slow", {"token": {"secretRef": {"name": "slow"}}, "workload": {"image": "nginx"}})
