@@ -90,6 +90,21 @@ def test_from_the_second_version_on_every_container_leaves_its_last_words() -> N
     assert policies(2) == {"FallbackToLogsOnError"}
 
 
+@pytest.mark.parametrize(
+    ("workload", "seconds"),
+    [
+        ({"ports": [{"containerPort": 8080}]}, 5),
+        ({"ports": [{"containerPort": 8080}], "terminationGracePeriodSeconds": 4}, 2),
+        ({"ports": [{"containerPort": 8080}], "terminationGracePeriodSeconds": 1}, None),
+        ({"terminationGracePeriodSeconds": 60}, None),
+    ],
+)
+def test_who_listens_ends_when_nobody_is_sent_to_it_any_more(workload: dict[str, Any], seconds: int | None) -> None:
+    found = wanted(None, made_of({"workload": {"image": "nginx", **workload}}))
+    lifecycle = pods(found)["spec"]["containers"][0].get("lifecycle")
+    assert lifecycle == (None if seconds is None else {"preStop": {"sleep": {"seconds": seconds}}})
+
+
 @pytest.mark.usefixtures("upgraded")
 @pytest.mark.parametrize(
     "ingredients", [made_of(), made_of({"suspend": True}, generation=2)], ids=["same", "suspended"]
