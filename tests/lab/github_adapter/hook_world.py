@@ -39,6 +39,7 @@ SEED: dict[str, Any] = {
         _classic("admin", "admin:repo_hook"),
         _classic("writer", "write:repo_hook"),
         _classic("reader", "read:repo_hook"),
+        _classic("both", "read:repo_hook", "repo"),
         _classic("none", "read:org"),
         # Belongs to the organisation, and administers nothing.
         _classic("bob", "repo", user="bob"),

@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from aiohttp import web
 
 from mooring.domain.errors import Transient
 from mooring.domain.reasons import Reason
 from mooring.github.limits import LIMITS
 from tests.lab.github_adapter.app_world import JUNK, app_world, with_key
-from tests.lab.github_adapter.bench import NAMESPACE, Bench, trouble
+from tests.lab.github_adapter.bench import NAMESPACE, Bench, Rogue, origin, trouble
 from tests.lab.github_adapter.hook_world import HOUR, NOWHERE, HookWorld, hook_world
 
 SECOND = timedelta(seconds=1)
@@ -62,10 +63,11 @@ async def test_a_hooks_delivery_again(bench: Bench) -> None:
 async def test_a_delivery_that_is_gone_is_left(bench: Bench) -> None:
     """Of a hook, and of an App."""
     world, github = await hook_world(bench), bench.adapt().adapter
-    await world.at(github.webhooks).repeat(world.hook, 10**9)
+    for token in ("admin", "both"):
+        await world.at(github.webhooks, token).repeat(world.hook, 10**9)
     app = (await app_world(bench)).moor
     await github.webhooks.repeat_delivery(app, 10**9, namespace=NAMESPACE)
-    assert [method for method, _ in await world.journal()] == ["POST", "GET", "POST"]
+    assert [method for method, _ in await world.journal()] == ["POST", "GET", "POST", "GET", "POST"]
 
 
 async def test_where_an_apps_webhooks_go(bench: Bench) -> None:
@@ -109,6 +111,22 @@ async def test_many_failures_of_an_app(bench: Bench, recent: int, requests: int)
     assert all("status=failure" in path for _, path in journal)
 
 
+async def test_a_server_that_does_not_know_the_filter(bench: Bench, rogue: Rogue) -> None:
+    """It lists all; failures are told apart here."""
+    world = await app_world(bench)
+    now = bench.clock.now().replace(microsecond=0)
+    entry = {"guid": "g", "event": "push", "delivered_at": now.isoformat(), "redelivery": False, "status": "x"}
+
+    async def everything(_: web.Request) -> web.StreamResponse:
+        return web.json_response([{**entry, "id": code, "status_code": code} for code in (200, 500, 302, 404)])
+
+    rogue.answer = everything
+    webhooks = bench.adapt(api=rogue.url, ca_file=rogue.ca_file).adapter.webhooks
+    there = replace(world.moor, origin=origin(rogue.url))
+    found = await webhooks.failed_attempts(there, since=now - HOUR, namespace=NAMESPACE)
+    assert [each.id for each in found] == [500, 404]
+
+
 async def test_an_apps_delivery_again(bench: Bench) -> None:
     """Once; where it cannot be sent any more, it is left."""
     hooks, world, github = await hook_world(bench), await app_world(bench), bench.adapt().adapter
@@ -134,12 +152,14 @@ async def test_a_key_that_is_not_the_apps(bench: Bench) -> None:
     """Nothing is told with it."""
     world = await app_world(bench)
     stranger, since = with_key(world.moor, JUNK), bench.clock.now() - HOUR
-    for ask in (
-        lambda webhooks: webhooks.app_webhook_url(stranger, namespace=NAMESPACE),
-        lambda webhooks: webhooks.failed_attempts(stranger, since=since, namespace=NAMESPACE),
-        lambda webhooks: webhooks.repeat_delivery(stranger, 1, namespace=NAMESPACE),
+    # Each with an adapter of its own, which does not know yet that the key is refused.
+    one, two, three = (bench.adapt().adapter.webhooks for _ in range(3))
+    for asked in (
+        one.app_webhook_url(stranger, namespace=NAMESPACE),
+        two.failed_attempts(stranger, since=since, namespace=NAMESPACE),
+        three.repeat_delivery(stranger, 1, namespace=NAMESPACE),
     ):
-        found = await trouble(ask(bench.adapt().adapter.webhooks))
+        found = await trouble(asked)
         assert found.reason == Reason.APP_REFUSED
 
 

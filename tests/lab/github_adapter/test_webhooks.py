@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -105,6 +106,17 @@ async def test_a_token_that_lacks_the_right(bench: Bench, token: str, question: 
     assert world.stored().secret == "old"
 
 
+@pytest.mark.parametrize("question", ["change", "repeat", "remove"])
+async def test_a_plain_refusal_is_no_sign_that_a_hook_is_gone(bench: Bench, question: str) -> None:
+    """Nothing more is asked: who may not do it, does not learn it."""
+    world, github = await hook_world(bench), bench.adapt().adapter
+    asking = world.at(github.webhooks, "fine-reader")
+    await bench.fault("status", status=403, message="Resource not accessible", methods=["POST", "PATCH", "DELETE"])
+    found = await trouble(_changing(asking, question, GONE, GONE))
+    assert found.reason == Reason.HOOKS_FORBIDDEN
+    assert len(await world.journal()) == 1
+
+
 async def test_a_reader_reads(bench: Bench) -> None:
     """What it may."""
     world, github = await hook_world(bench), bench.adapt().adapter
@@ -147,13 +159,14 @@ async def test_an_address_that_is_not_taken(bench: Bench) -> None:
 CHANGING = ["make", "change", "remove", "repeat"]
 
 
-def _changing(asking: Asking, name: str, hook: int, attempt: int) -> Any:
-    return {
+def _changing(asking: Asking, name: str, hook: int, attempt: int) -> Awaitable[Any]:
+    every: dict[str, Callable[[], Awaitable[Any]]] = {
         "make": lambda: asking.make(replace(WISH, url=f"{NOWHERE}/new")),
         "change": lambda: asking.change(hook),
         "remove": lambda: asking.remove(hook),
         "repeat": lambda: asking.repeat(hook, attempt),
-    }[name]()
+    }
+    return every[name]()
 
 
 @pytest.mark.parametrize("name", CHANGING)

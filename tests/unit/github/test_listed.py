@@ -47,9 +47,16 @@ def test_what_is_of_the_wrong_kind(change: dict[str, Any]) -> None:
 
 def test_what_is_no_page() -> None:
     """Of the other form, or of more entries than were asked for."""
-    for document in ([REPOSITORY], {"repositories": [REPOSITORY] * 2}, {"repositories": None}, {"repositories": [1]}):
+    framed: list[Any] = [
+        [REPOSITORY],
+        {"repositories": [REPOSITORY] * 2},
+        {"repositories": None},
+        {"repositories": [1]},
+    ]
+    bare: list[Any] = [{"repositories": [REPOSITORY]}, [REPOSITORY] * 2, [None]]
+    for document in framed:
         with pytest.raises(Malformed):
             facts.listed(document, 1)
-    for document in ({"repositories": [REPOSITORY]}, [REPOSITORY] * 2, [None]):
+    for document in bare:
         with pytest.raises(Malformed):
             facts.listed_to_person(document, 1)
