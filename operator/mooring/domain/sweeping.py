@@ -29,6 +29,9 @@ HOOK_EVERY = 6
 # an hour of the 5,000 that GitHub gives that person.
 MOST_HOOKS = 167
 
+# How far our idea of GitHub's clock may be behind it.
+SKEW = timedelta(minutes=10)
+
 _BEGINNING = datetime(2020, 1, 1, tzinfo=UTC)
 _SEED = "mooring.dev/sweep/v1:"
 
@@ -53,6 +56,11 @@ def is_settled(pushed_at: datetime | None, read_at: datetime | None) -> bool:
     one second only the first may have been there. So it counts only a minute after; until then it is read again.
     """
     return pushed_at is None or (read_at is not None and read_at >= pushed_at + PATIENCE)
+
+
+def believed(read_at: datetime | None, now: datetime) -> datetime | None:
+    """Return when a branch was read; what cannot have been yet was written by somebody else, and hides no push."""
+    return read_at if read_at is not None and read_at <= now + SKEW else None
 
 
 def is_another(shown: Listed, full_name: str, private: bool | None) -> bool:

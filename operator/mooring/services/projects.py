@@ -170,6 +170,7 @@ class Projects:
         if deployment is None:
             return False
         made_of = self._made_of(seen, seen.source or self._remembered(seen), deployment)
+        made_of = rendering.as_fetched(made_of, stored, deployment)
         drawn = rendering.as_it_is(made_of, stored, deployment)["Deployment"]
         applied = revisions.running(deployment).applied
         return applied is not None and applied == drawn["metadata"]["annotations"][names.APPLIED_ANNOTATION]
@@ -187,6 +188,10 @@ class Projects:
             clone_secret=seen.clone_secret or credential_of(source, deployment),
         )
 
+    def _as_fetched(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> rules.Ingredients:
+        """Leave pods with the name that their repository had when they were made."""
+        return rendering.as_fetched(made_of, seen.stored, deployment) if seen.stored is not None else made_of
+
     async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:
         project, uid = seen.project, str(seen.project.metadata.uid)
         secret, deployment = ours(live.get("Secret"), uid), ours(live.get("Deployment"), uid)
@@ -194,11 +199,13 @@ class Projects:
         source = seen.look.facts if seen.look is not None else seen.source or self._remembered(seen)
         made_of = self._made_of(seen, source, deployment)
         written: dict[Kind, Object] = {}
-        decision = self._decide(seen, made_of, deployment)
+        decision = self._decide(seen, self._as_fetched(seen, made_of, deployment), deployment)
         seen.adopt(carried_out=decision is not None)
         if decision is not None:
             if decision.new:
                 await self._announce(seen, decision.revision, made_of)
+            else:
+                made_of = self._as_fetched(seen, made_of, deployment)
             wanted = rendering.wanted(made_of, decision.revision, deployment)
             written = await self._write_children(seen, dict(wanted), live)
             if token is not None and rolled(deployment, written.get("Deployment")):

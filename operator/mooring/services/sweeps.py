@@ -105,12 +105,13 @@ class Sweeps:
 
     def follow(self, key: Key, wanted: Followed, *, missed: bool = False) -> None:
         """Take over what a run found its Project to follow; `missed`: a push that no delivery had told of."""
-        before = self._followed.get(key)
+        before, now = self._followed.get(key), self._platform.clock.now()
         circle = self._circle_of(wanted.group)
+        wanted.read_at = sweeping.believed(wanted.read_at, now)
         if before is None or before.group != wanted.group:
             self.forget(key)
             circle.followers.add(key)
-            circle.joined = self._platform.clock.now()
+            circle.joined = now
         elif before.is_the_same(wanted):
             wanted.read_at = max((at for at in (before.read_at, wanted.read_at) if at is not None), default=None)
         if wanted.hook is not None:
