@@ -47,6 +47,8 @@ from mooring.services.recent import Recent
 from mooring.services.reconciler import Observer, Reconciler, Service
 from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
+from mooring.services.sweep_groups import Group
+from mooring.services.sweeps import Doubt, Sweeps
 from mooring.services.users import Users
 from mooring.services.webhook_secret import WebhookSecret, webhook_secret
 from mooring.services.work import WorkQueue
@@ -58,6 +60,8 @@ log = logging.getLogger(__name__)
 LOOP_SECONDS = 60.0
 # Who stood by stays ready for so long while it fills its caches: what shares its Pod must not go out of service then.
 TAKEOVER_SECONDS = 60.0
+# Sweeps under way at a time, in all and of a namespace. Nobody waits for one.
+SWEEPS_AT_ONCE, SWEEPS_OF_A_GROUP = 4, 2
 # What is under way at the end gets so long. Kubernetes gives 30 s for all of it.
 DRAIN_SECONDS = 5.0
 # Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
@@ -84,6 +88,8 @@ class Operator:
     platform: Platform
     intake: Intake
     queue: WorkQueue
+    # Of its own, so that a sweep never takes the place of a reconcile.
+    sweep_queue: WorkQueue
     metrics: Metrics
     health: Health
     election: Election
@@ -147,7 +153,7 @@ class Operator:
             tasks.append(group.create_task(self.platform.herald.serve(), name="Events"))
 
             async def stop() -> None:
-                await self.queue.drain(DRAIN_SECONDS)
+                await asyncio.gather(self.queue.drain(DRAIN_SECONDS), self.sweep_queue.drain(DRAIN_SECONDS))
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -175,6 +181,7 @@ class Operator:
         log.info("the caches are filled; reconciling begins")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.webhooks.serve(), name="webhooks")
+            group.create_task(self.sweep_queue.serve(), name="sweeps")
             await self.queue.serve()
 
 
@@ -260,6 +267,7 @@ def _assemble(
     close_github: Stop,
 ) -> Operator:
     queue: WorkQueue
+    sweep_queue: WorkQueue
 
     def ask(key: Key, after: float = 0.0) -> None:
         queue.add(key, after=after)
@@ -273,7 +281,16 @@ def _assemble(
 
     webhooks = webhook_secret(settings, platform, ask_all)
     installations = Installations(platform, intake.ask_projects, ask, webhooks)
-    projects = Projects(platform, users, installations, ask)
+
+    def plan(group: Group, after: float) -> None:
+        sweep_queue.add(group, after=after)
+
+    def doubt(key: Key, found: Doubt) -> None:
+        projects.doubt(key, found)
+        ask(key)
+
+    sweeps = Sweeps(platform, installations, plan=plan, doubt=doubt, count=metrics.swept)
+    projects = Projects(platform, users, installations, ask, sweeps)
     services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
     reconciler = Reconciler(services, observer(metrics, platform.store))
 
@@ -281,12 +298,21 @@ def _assemble(
         return await reconciler(key)
 
     queue = WorkQueue(run, platform.clock, group=lambda key: key.namespace if isinstance(key, Key) else key)
+    sweep_queue = WorkQueue(
+        sweeps.run,
+        platform.clock,
+        group=lambda key: key.namespace if isinstance(key, Group) else key,
+        runs_at_once=SWEEPS_AT_ONCE,
+        runs_of_a_group=SWEEPS_OF_A_GROUP,
+    )
+    metrics.watch_sweeps(lambda: len(sweeps))
     platform.herald.calm = queue.calm
     metrics.watch_queue(lambda: queue.overdue)
     metrics.watch_leader(lambda: election.leads)
     _watch_objects(metrics, platform)
     health, filled = Health(), Latch("the caches are being filled")
     health.must_live("work loop", lambda: _stuck(queue, platform) if filled.is_set else None)
+    health.must_live("sweep loop", lambda: _stuck(sweep_queue, platform) if filled.is_set else None)
     health.must_be_ready("Lease", election.has_no_part)
     health.must_be_ready("caches", lambda: filled() if _must_be_filled(election) else None)
     return Operator(
@@ -294,6 +320,7 @@ def _assemble(
         platform=platform,
         intake=intake,
         queue=queue,
+        sweep_queue=sweep_queue,
         metrics=metrics,
         health=health,
         election=election,

@@ -28,13 +28,14 @@ from mooring.domain.scopes import may_refer, not_covered, not_found, not_ready, 
 from mooring.ports import Changed, Object, Origin
 from mooring.services import statuses
 from mooring.services.app_hooks import AppHooks
+from mooring.services.clone_tokens import token_in
 from mooring.services.clones import Clones
 from mooring.services.lending import Found, Lending, usable
 from mooring.services.minting import Minting
 from mooring.services.outputs import Outputs
 from mooring.services.platform import Platform
 from mooring.services.scoping import Scoping
-from mooring.services.store import Key, key_of
+from mooring.services.store import Key, installation_reference, key_of
 from mooring.services.token_secrets import Tended, ends_tokens
 from mooring.services.webhook_secret import WebhookSecret
 from mooring.services.work import Again
@@ -123,6 +124,19 @@ class Installations:
         self._clones.check(found, consumer, full_name)
         token = await self._in_words_for(key, consumer, self._scoping.reader(found, consumer))
         return found.app.origin, token.token
+
+    async def clone_token(self, project: Object, secret: str) -> tuple[Origin, str] | None:
+        """Return where a Project's installation answers, and the token in one of its clone Secrets: none is made."""
+        place, consumer = installation_reference(project), project["metadata"]["namespace"]
+        key = Key("GitHubInstallation", place.namespace, place.name) if place is not None else None
+        obj, installation = self._seen(key) if key is not None else (None, None)
+        if obj is None or installation is None or installation.spec.suspend:
+            return None
+        if not self._may_refer(installation, consumer):
+            return None
+        origin = await self._lending.origin(installation)
+        token = await token_in(self._platform, obj["metadata"]["uid"], consumer, secret, origin)
+        return (origin, token) if token is not None else None
 
     async def look_for(self, key: Key) -> None:
         """Ask for an installation that no watch has shown: of objects applied together, any may be seen first."""

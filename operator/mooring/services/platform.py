@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mooring.domain import origins
@@ -33,6 +33,14 @@ class TokenState(StrEnum):
     NONE = "none"
 
 
+class Via(StrEnum):
+    """What told of a push, for the metric."""
+
+    APP = "app"
+    HOOK = "hook"
+    SWEEP = "sweep"
+
+
 @dataclass(slots=True)
 class Platform:
     """One for the whole operator."""
@@ -58,8 +66,8 @@ class Platform:
     public_base_url: str | None = None
     # What is shared with the gateways; None until it was read or made, which is before the first run.
     webhook_keys: Keys | None = None
-    # Told how many seconds passed from a push to its rollout.
-    rolled_out: Callable[[float], None] = lambda _seconds: None
+    # Told how many seconds passed from a push to its rollout, and what had told of the push.
+    rolled_out: Callable[[float, Via], None] = lambda _seconds, _via: None
     # Labels by namespace; None where Mooring is confined and may not read namespaces.
     namespaces: dict[str, Mapping[str, str]] | None = field(default_factory=dict)
     # Managed objects that a watch has shown: kind, namespace, name.
@@ -81,6 +89,13 @@ class Platform:
         self.own_writes.move_to_end(place)
         while len(self.own_writes) > KEPT_WRITES:
             self.own_writes.popitem(last=False)
+
+    def time_at(self, origin: Origin | None, then: datetime) -> datetime:
+        """Return the time by GitHub's clock at a moment of ours that has passed; None: there is no such clock.
+
+        It is asked for after an answer, which has shown how far the two clocks are apart.
+        """
+        return then if origin is None else self.github.time_at(origin) - (self.clock.now() - then)
 
     def labels_of(self, namespace: str) -> Mapping[str, str] | None:
         """Return the labels of a namespace, or None where they cannot be known."""

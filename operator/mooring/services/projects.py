@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -42,6 +42,8 @@ from mooring.services.pods import Pods
 from mooring.services.seen import Seen, credential_of, lacks_its_token, ours, rolled
 from mooring.services.sources import Sources, installation_key
 from mooring.services.store import Key, key_of, user_reference
+from mooring.services.sweep_groups import followed
+from mooring.services.sweeps import Doubt, Sweeps
 from mooring.services.tokens import Tokens
 from mooring.services.users import Users
 from mooring.services.work import Again
@@ -60,7 +62,12 @@ class Projects:
     """The service of the kind Project."""
 
     def __init__(
-        self, platform: Platform, users: Users, installations: Installations, ask_user: Callable[[Key, float], None]
+        self,
+        platform: Platform,
+        users: Users,
+        installations: Installations,
+        ask_user: Callable[[Key, float], None],
+        sweeps: Sweeps,
     ) -> None:
         self._platform = platform
         self._users = users
@@ -72,6 +79,7 @@ class Projects:
         self._beliefs = Beliefs(platform, self._sources)
         self._children = Children(platform)
         self._pods = Pods(platform)
+        self._sweeps = sweeps
         # Which user a Project was last counted for.
         self._counted: dict[Key, Key] = {}
 
@@ -98,17 +106,34 @@ class Projects:
         seen.token = rules.token_of(ours(live.get("Secret"), uid)) if undecided else seen.resolution.token
         await self._settle(seen, ours(live.get("Deployment"), uid))
         outcome = await self._apply(seen, live)
+        self._follow(key, seen)
         return self._next(seen, outcome)
 
     def gone(self, key: Key) -> None:
         """Forget a Project that was deleted; its children go with it by their owner reference."""
         self._platform.token_states.pop(key, None)
         self._heads.forget(key)
+        self._sources.forget(key)
+        self._sweeps.forget(key)
         self._beliefs.forget(key)
         self._pods.forget(key)
         user = self._counted.pop(key, None)
         if user is not None and self._users.resolved(user, key, None):
             self._ask_user(user, COUNTS_DELAY)
+
+    def doubt(self, key: Key, found: Doubt) -> None:
+        """Have the next run look where a sweep found something that is not as it is known."""
+        if found.proves:
+            self._sources.prove_again(key)
+        if found.reads:
+            self._heads.look_now(key, found.pushed_at)
+
+    def _follow(self, key: Key, seen: Seen) -> None:
+        """Have swept what is followed. What cannot be followed now is proven again before it is."""
+        if (wanted := followed(key, seen, self._sources)) is not None:
+            self._sweeps.follow(key, wanted, missed=seen.look is not None and seen.look.missed)
+        elif seen.source_trouble is None or isinstance(seen.source_trouble, Stalled):
+            self._sweeps.forget(key)
 
     def _count(self, key: Key, seen: Seen) -> None:
         """Keep the counts of the GitHubUser that this Project refers to."""
@@ -148,6 +173,7 @@ class Projects:
         if deployment is None:
             return False
         made_of = self._made_of(seen, seen.source or self._remembered(seen), deployment)
+        made_of = rendering.as_fetched(made_of, stored, deployment)
         drawn = rendering.as_it_is(made_of, stored, deployment)["Deployment"]
         applied = revisions.running(deployment).applied
         return applied is not None and applied == drawn["metadata"]["annotations"][names.APPLIED_ANNOTATION]
@@ -165,6 +191,10 @@ class Projects:
             clone_secret=seen.clone_secret or credential_of(source, deployment),
         )
 
+    def _as_fetched(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> rules.Ingredients:
+        """Leave pods with the name that their repository had when they were made."""
+        return rendering.as_fetched(made_of, seen.stored, deployment) if seen.stored is not None else made_of
+
     async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:
         project, uid = seen.project, str(seen.project.metadata.uid)
         secret, deployment = ours(live.get("Secret"), uid), ours(live.get("Deployment"), uid)
@@ -172,11 +202,13 @@ class Projects:
         source = seen.look.facts if seen.look is not None else seen.source or self._remembered(seen)
         made_of = self._made_of(seen, source, deployment)
         written: dict[Kind, Object] = {}
-        decision = self._decide(seen, made_of, deployment)
+        decision = self._decide(seen, self._as_fetched(seen, made_of, deployment), deployment)
         seen.adopt(carried_out=decision is not None)
         if decision is not None:
             if decision.new:
                 await self._announce(seen, decision.revision, made_of)
+            else:
+                made_of = self._as_fetched(seen, made_of, deployment)
             wanted = rendering.wanted(made_of, decision.revision, deployment)
             written = await self._write_children(seen, dict(wanted), live)
             if token is not None and rolled(deployment, written.get("Deployment")):
@@ -273,16 +305,15 @@ class Projects:
         outcome = self._outcome(seen, starting=message, has_token=made_of.token is not None)
         fields = {**rules.source_fields(outcome), "revision": revisions.as_newest(revision)}
         fields["observedGeneration"] = seen.generation
-        push = seen.status.get("push") or {}
+        since = seen.told_of(revision)
         seen.obj = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
         self._beliefs.stored(seen.obj, revision)
         self._platform.herald.tell(seen.obj, warning=False, reason=Happened.ROLLOUT_STARTED.value, message=message)
         facts = {"commit": revision.sha, "trigger": revision.trigger, "delivery": revision.delivery}
         log.info("rolling out", extra={"object": key_of(seen.obj)._asdict(), **facts})
-        began = push.get("receivedAt") or push.get("pushedAt")
-        if began and revision.delivery is not None and revision.delivery == push.get("delivery"):
-            took = self._platform.clock.now() - datetime.fromisoformat(began)
-            self._platform.rolled_out(max(took.total_seconds(), 0.0))
+        if since is not None:
+            took = self._platform.clock.now() - since.at
+            self._platform.rolled_out(max(took.total_seconds(), 0.0), since.via)
 
     def _outcome(
         self, seen: Seen, *, has_token: bool, rollout: Rollout | None = None, starting: str | None = None
