@@ -1,7 +1,8 @@
 """`ports.GitHub`: the questions that the services ask, answered in records.
 
 Those with a token, or with no credential at all, are here: a token of an installation is as good as a person's. What an
-App asks with its key is in `apps`, what an installation's token tells of itself in `minting`.
+App asks with its key is in `apps`; how tokens of installations are made in `minting`; lists of repositories are in
+`listing`, and hooks and deliveries in `webhooks`.
 """
 
 from __future__ import annotations
@@ -18,18 +19,30 @@ from mooring.domain import origins
 from mooring.domain.comparisons import Comparison
 from mooring.domain.errors import Stalled
 from mooring.github import facts, refs, troubles
-from mooring.github.answers import Answer, Empty, Moved, NotFound, Ok, Rejected, Suspended, Unauthorized
+from mooring.github.answers import Answer, Empty, Moved, NotFound, Ok, Rejected, Unauthorized
 from mooring.github.apps import Apps
 from mooring.github.asking import Asker, Desk, shown
 from mooring.github.clocks import Clocks
 from mooring.github.limits import LIMITS, Limits
+from mooring.github.listing import Listing
 from mooring.github.memory import Memory
 from mooring.github.minting import Mint
 from mooring.github.network import Permit, always
 from mooring.github.pages import Pages
 from mooring.github.session import Request, Sessions, quiet
 from mooring.github.tls import Place
-from mooring.ports import App, AppFacts, Clock, InstallationFacts, MintedToken, Origin, RepositoryFacts, TokenIdentity
+from mooring.github.webhooks import Webhooks
+from mooring.ports import (
+    App,
+    AppFacts,
+    Clock,
+    InstallationFacts,
+    Listed,
+    MintedToken,
+    Origin,
+    RepositoryFacts,
+    TokenIdentity,
+)
 
 
 class GitHubAdapter:
@@ -69,7 +82,8 @@ class GitHubAdapter:
         pages = Pages(self._desk, limits)
         self._apps = Apps(self._desk, pages, clock=clock, clocks=self._clocks, limits=limits)
         self._mint = Mint(self._desk, self._apps, clocks=self._clocks, registry=registry, limits=limits)
-        self._pages = pages
+        self._listing = Listing(self._desk, pages, self._asked, limits)
+        self._webhooks = Webhooks(self._desk, pages, self._apps, self._judged, limits)
         self._identities: Memory[TokenIdentity] = Memory(clock, limits.remembered)
         # When tokens end: GitHub tells it while they live, and afterwards refuses them without a reason.
         self._ends: Memory[datetime] = Memory(clock, limits.remembered)
@@ -126,39 +140,30 @@ class GitHubAdapter:
         """End a token."""
         await self._mint.revoke(self._desk.with_token(origin, token, namespace))
 
+    @property
+    def webhooks(self) -> Webhooks:
+        """Return what asks about webhooks, through the same desk."""
+        return self._webhooks
+
+    # --- lists of repositories ---
+
     async def covered(self, origin: Origin, token: str, *, namespace: str) -> Mapping[int, str]:
         """List what an installation token reaches, as it is now."""
-        asker = self._desk.with_token(origin, token, namespace)
-        return await self._desk.shared(asker, "covered", partial(self._covered, asker), fresh=True)
+        return await self._listing.covered(self._desk.with_token(origin, token, namespace))
+
+    async def listed(self, origin: Origin, token: str, *, namespace: str) -> Mapping[int, Listed]:
+        """List the same with when each was pushed to."""
+        return await self._listing.listed(self._desk.with_token(origin, token, namespace))
+
+    async def listed_to_person(
+        self, origin: Origin, token: str, wanted: frozenset[int], *, namespace: str
+    ) -> Mapping[int, Listed]:
+        """List what is wanted of a person's repositories, as far as it is found among those pushed to last."""
+        return await self._listing.of_person(self._desk.with_token(origin, token, namespace), wanted)
 
     async def covered_count(self, origin: Origin, token: str, *, namespace: str) -> int:
         """Count what an installation token reaches, as it is now."""
-        asker = self._desk.with_token(origin, token, namespace)
-        return await self._desk.shared(asker, "covered count", partial(self._covered_count, asker), fresh=True)
-
-    async def _covered(self, asker: Asker) -> Mapping[int, str]:
-        found: dict[int, str] = {}
-
-        def take(answer: Answer) -> None:
-            page = partial(facts.covered, self._coverage(asker, answer), self._limits.page)
-            found.update(self._desk.read(asker, page))
-
-        await self._pages.read(asker, "/installation/repositories", partial(self._asked, asker), take)
-        return found
-
-    async def _covered_count(self, asker: Asker) -> int:
-        url = f"{asker.place.base}/installation/repositories"
-        answer = await self._asked(asker, Request(url, query={"per_page": "1"}))
-        return self._desk.read(asker, partial(facts.covered_count, self._coverage(asker, answer)))
-
-    @staticmethod
-    def _coverage(asker: Asker, answer: Answer) -> object:
-        if isinstance(answer, Suspended):
-            raise troubles.installation_suspended(asker.host, "of this token")
-        if not isinstance(answer, Ok):
-            # No other token may ask this.
-            raise troubles.token_invalid(asker.host)
-        return answer.value
+        return await self._listing.count(self._desk.with_token(origin, token, namespace))
 
     # --- the questions ---
 

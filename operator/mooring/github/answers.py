@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
+from enum import Enum, StrEnum, auto
 from typing import Any
 
 from mooring.github.limits import LIMITS, Limits
@@ -24,6 +24,8 @@ _LOCKOUT = "login attempts exceeded"
 # To the JWT of an App that does not exist, whatever was asked.
 _NO_SUCH_APP = "integration not found"
 _SUSPENDED = "installation has been suspended"
+# GitHub writes one or two.
+_MAX_ERRORS = 20
 _SECONDARY = ("secondary rate limit", "abuse detection")
 
 
@@ -37,6 +39,19 @@ class Result(StrEnum):
     PRIMARY_LIMIT = "primary_limit"
     SECONDARY_LIMIT = "secondary_limit"
     ERROR = "error"
+
+
+class Objection(Enum):
+    """What GitHub has against something, where that makes a difference."""
+
+    OTHER = auto()
+    # A repository has as many hooks for an event as it may.
+    NO_ROOM = auto()
+    # There is such a hook already.
+    TWIN = auto()
+
+
+_OBJECTIONS = {"cannot have more than": Objection.NO_ROOM, "hook already exists": Objection.TWIN}
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,7 @@ class Suspended:
 class Rejected:
     """What was sent makes no sense to GitHub, or goes further than it may."""
 
+    why: Objection = Objection.OTHER
     result: Result = Result.ERROR
 
 
@@ -157,14 +173,14 @@ def decode(
         return Unauthorized()
     if status == 409 and "empty" in _message(body):
         return Empty()
-    return _PLAIN.get(status) or Failed(f"answered with status {status}")
+    known = Rejected(_objection(body)) if status == 422 else _PLAIN.get(status)
+    return known or Failed(f"answered with status {status}")
 
 
 _PLAIN: Mapping[int, Answer] = {
     401: Unauthorized(),
     404: NotFound(),
     410: NotFound(),
-    422: Rejected(),
     # Blocked, by law or by GitHub's terms: no credential changes that.
     451: Forbidden(),
 }
@@ -192,6 +208,25 @@ def _refusal(status: int, headers: Mapping[str, str], body: bytes, here: _Here) 
     if status == 429 or after is not None:
         return _limited(Result.SECONDARY_LIMIT, after or soon, here)
     return Suspended() if _SUSPENDED in message else Forbidden()
+
+
+def _objection(body: bytes) -> Objection:
+    """Read which of the things that make a difference GitHub objects to, in its list of errors or instead of one."""
+    said = [_message(body), *_errors(body)]
+    found = (why for words, why in _OBJECTIONS.items() if any(words in each for each in said))
+    return next(found, Objection.OTHER)
+
+
+def _errors(body: bytes) -> list[str]:
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    errors = value.get("errors") if isinstance(value, dict) else None
+    if not isinstance(errors, list):
+        return []
+    found = (each.get("message") for each in errors[:_MAX_ERRORS] if isinstance(each, dict))
+    return [message.lower() for message in found if isinstance(message, str)]
 
 
 def _limited(result: Result, until: datetime, here: _Here) -> Limited:

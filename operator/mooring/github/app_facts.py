@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from mooring.domain import token_shape
-from mooring.github.facts import Malformed, field, number, text
+from mooring.github.facts import Malformed, field, moment, number, page, text
 from mooring.ports import AppFacts, InstallationFacts, MintedToken
 
 _LEVELS = {"read": 1, "write": 2, "admin": 3}
@@ -47,9 +47,7 @@ def installation(document: Any) -> InstallationFacts:
 
 def installations(document: Any, app_id: int, most: int) -> list[InstallationFacts]:
     """Read a page of an App's installations; those of accounts that are gone have none."""
-    if not isinstance(document, list) or len(document) > most:
-        raise Malformed("page")
-    there = [each for each in document if not (isinstance(each, dict) and each.get("account", 0) is None)]
+    there = [each for each in page(document, most) if not (isinstance(each, dict) and each.get("account", 0) is None)]
     found = [installation(each) for each in there]
     if any(each.app_id != app_id for each in found):
         raise Malformed("app_id")
@@ -66,7 +64,7 @@ def token(document: Any) -> str:
 
 def minted(document: Any, issued_at: datetime, asked: frozenset[int] | None) -> MintedToken:
     """Read what GitHub says of a new token, its repositories where some were asked for."""
-    expires_at = _time(text(document, "expires_at"))
+    expires_at = moment(document, "expires_at")
     if expires_at <= issued_at:
         raise Malformed("expires_at")
     repositories = None
@@ -96,11 +94,3 @@ def _permissions(document: Any) -> dict[str, str]:
     if len(found) > _MOST_WORDS or not all(isinstance(level, str) for level in found.values()):
         raise Malformed("permissions")
     return dict(found)
-
-
-def _time(written: str) -> datetime:
-    try:
-        read = datetime.fromisoformat(written)
-        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise Malformed("expires_at") from None

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from mooring.domain import token_shape
 from mooring.domain.comparisons import Comparison
+from mooring.domain.sweeping import Listed
 from mooring.ports import RepositoryFacts, TokenIdentity
 
 T = TypeVar("T")
@@ -119,10 +120,24 @@ def _changed_paths(files: Any) -> frozenset[str] | None:
 
 def covered(document: Any, most: int) -> dict[int, str]:
     """Read a page of the repositories that an installation token reaches: full names by id."""
-    found = field(document, "repositories", list)
-    if len(found) > most:
-        raise Malformed("page")
+    found = page(field(document, "repositories", list), most)
     return {number(each, "id"): _full_name(each) for each in found}
+
+
+def listed(document: Any, most: int) -> dict[int, Listed]:
+    """Read the same page with when each repository was pushed to."""
+    return listed_to_person(field(document, "repositories", list), most)
+
+
+def listed_to_person(document: Any, most: int) -> dict[int, Listed]:
+    """Read a page of the repositories that a person reaches."""
+    return {number(each, "id"): _listed(each) for each in page(document, most)}
+
+
+def _listed(document: Any) -> Listed:
+    pushed = document.get("pushed_at", 0) is not None
+    pushed_at = moment(document, "pushed_at") if pushed else None
+    return Listed(_full_name(document), field(document, "private", bool), pushed_at)
 
 
 def covered_count(document: Any) -> int:
@@ -145,6 +160,22 @@ def _sha(document: Any) -> str:
     if not is_sha(sha):
         raise Malformed("sha")
     return sha
+
+
+def page(document: Any, most: int) -> list[Any]:
+    """Return the entries of a page, which has no more of them than were asked for."""
+    if not isinstance(document, list) or len(document) > most:
+        raise Malformed("page")
+    return document
+
+
+def moment(document: Any, name: str) -> datetime:
+    """Return a time that must be there, in UTC; GitHub writes UTC or an offset."""
+    try:
+        read = datetime.fromisoformat(text(document, name))
+        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise Malformed(name) from None
 
 
 def text(document: Any, name: str) -> str:

@@ -52,6 +52,13 @@ class Limits:
     # Pages of a list, a hundred entries each. Whoever has a longer list is told so, and not served half of it.
     pages: int = 1000
     page: int = 100
+    # Pages of a person's repositories, those that were pushed to last first: what a sweep must find was pushed to since
+    # the one before, and few people's 2,000 repositories are. The list of all of a large organisation would take more.
+    person_pages: int = 20
+    # Pages of an App's deliveries that failed, and of all of a hook's. GitHub keeps them for some days; after an outage
+    # the newest are repeated, and the sweep finds what the others would have told.
+    failed_pages: int = 10
+    attempt_pages: int = 3
     # Repositories that GitHub lets one installation token name.
     token_repositories: int = 500
     # Redirects that are followed: a repository that was renamed or transferred takes one.

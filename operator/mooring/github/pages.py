@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from mooring.domain import origins
 from mooring.github import troubles
@@ -14,6 +14,8 @@ from mooring.github.session import Request
 
 Ask = Callable[[Request], Awaitable[Answer]]
 Take = Callable[[Answer], None]
+# Tells whether it is enough.
+TakeSome = Callable[[Answer], bool]
 
 # `<where>; rel="next"`, as GitHub writes it; the bounds are those of origins.redirect_target.
 _LINK = re.compile(r"<([^<>\s]{1,4096})>((?:\s*;\s*[a-z]+=\"[^\"<>]{0,200}\")*)")
@@ -37,15 +39,34 @@ class Pages:
 
     async def read(self, asker: Asker, path: str, ask: Ask, take: Take) -> None:
         """Hand over the answers, page by page; what is no page is the last one."""
-        request = Request(f"{asker.place.base}{path}", query={"per_page": str(self._limits.page)})
-        for _ in range(self._limits.pages):
-            answer = await ask(request)
+
+        def take_it(answer: Answer) -> bool:
             take(answer)
+            return False
+
+        if not await self.read_some(asker, path, ask, take_it, most=self._limits.pages):
+            raise troubles.unavailable(asker.host, f"has a list of more than {self._limits.pages} pages")
+
+    async def read_some(
+        self,
+        asker: Asker,
+        path: str,
+        ask: Ask,
+        take: TakeSome,
+        *,
+        most: int,
+        query: Mapping[str, str] | None = None,
+    ) -> bool:
+        """Hand over the answers until it is enough, the list ends, or so many were read: then it is False."""
+        request = Request(f"{asker.place.base}{path}", query={**(query or {}), "per_page": str(self._limits.page)})
+        for _ in range(most):
+            answer = await ask(request)
+            enough = take(answer)
             link = following(answer.headers.get("link", "")) if isinstance(answer, Ok) else None
-            if link is None:
-                return
+            if enough or link is None:
+                return True
             target = origins.redirect_target(request.url, link, api=asker.place.base)
             if target is None:
                 raise troubles.unavailable(asker.host, "continues a list at another origin, where nothing is sent")
             request = Request(target)
-        raise troubles.unavailable(asker.host, f"has a list of more than {self._limits.pages} pages")
+        return False

@@ -64,9 +64,11 @@ class Request:
     url: str
     method: str = "GET"
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     read: answers.Read = answers.document
     headers: Mapping[str, str] = field(default_factory=lambda: _HEADERS)
+    # What the body has that nobody may see, should the server repeat it.
+    secrets: tuple[str, ...] = field(default=(), repr=False)
 
 
 def quiet() -> None:
@@ -112,7 +114,7 @@ class Sessions:
 
     async def ask(self, place: Place, credential: Credential | None, request: Request) -> Answer:
         """Ask once; raises HostRefused, tls.BadBundle and NotLeading, and nothing else."""
-        secret = credential.forms() if credential is not None else ()
+        secret = (*(credential.forms() if credential is not None else ()), *request.secrets)
         sent = self._clock.now()
         try:
             async with asyncio.timeout(self._limits.total_timeout):

@@ -127,6 +127,41 @@ def scope_refused(host: str, installation_id: int) -> Stalled:
     )
 
 
+def hooks_forbidden(host: str, repository: str) -> Stalled:
+    """Missing, forbidden and invisible look the same for webhooks too."""
+    return Stalled(
+        Reason.HOOKS_FORBIDDEN,
+        f"{host} does not let this token manage the webhooks of the repository {repository}. Give it that right: a"
+        ' fine-grained token needs "Webhooks: read and write", a classic one the scope admin:repo_hook, and its owner'
+        " must administer the repository, which must not be archived.",
+    )
+
+
+def hook_limit(host: str, repository: str) -> Stalled:
+    """GitHub takes no more hooks for an event."""
+    return Stalled(
+        Reason.HOOK_LIMIT,
+        f"The repository {repository} at {host} has as many webhooks as it may have. Remove one that is not needed.",
+    )
+
+
+def hook_exists(host: str, repository: str) -> Transient:
+    """Somebody has just made it: a list shows it now."""
+    return Transient(
+        Reason.GITHUB_UNAVAILABLE,
+        f"The repository {repository} at {host} has this webhook already. Its webhooks are listed again.",
+    )
+
+
+def hook_refused(host: str, repository: str) -> Transient:
+    """Such as an address that GitHub does not send to."""
+    return Transient(
+        Reason.GITHUB_UNAVAILABLE,
+        f"{host} does not take the webhook for the repository {repository}. It is tried again; the administrator can"
+        " check that GitHub reaches MOORING_PUBLIC_BASE_URL.",
+    )
+
+
 def unavailable(host: str, why: str) -> Transient:
     """No usable answer."""
     return Transient(Reason.GITHUB_UNAVAILABLE, f"{host} {why}. It is asked again.")
