@@ -34,7 +34,7 @@ from mooring.github import GitHubAdapter
 from mooring.observability.audit import AuditLog
 from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics, Result, result_of
-from mooring.ports import Changed
+from mooring.ports import Changed, GitHubWebhooks
 from mooring.services.clock import SystemClock
 from mooring.services.election import Election
 from mooring.services.gateway_identity import GatewayIdentity, gateway_identity
@@ -45,6 +45,7 @@ from mooring.services.platform import Platform, TokenState
 from mooring.services.projects import Projects
 from mooring.services.recent import Recent
 from mooring.services.reconciler import Observer, Reconciler, Service
+from mooring.services.redeliveries import Redeliveries
 from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
 from mooring.services.users import Users
@@ -84,6 +85,8 @@ class Operator:
     platform: Platform
     intake: Intake
     queue: WorkQueue
+    # What is looked at by itself and is no object: it takes no place of one.
+    beside: WorkQueue
     metrics: Metrics
     health: Health
     election: Election
@@ -147,7 +150,7 @@ class Operator:
             tasks.append(group.create_task(self.platform.herald.serve(), name="Events"))
 
             async def stop() -> None:
-                await self.queue.drain(DRAIN_SECONDS)
+                await asyncio.gather(self.queue.drain(DRAIN_SECONDS), self.beside.drain(DRAIN_SECONDS))
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -175,6 +178,7 @@ class Operator:
         log.info("the caches are filled; reconciling begins")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.webhooks.serve(), name="webhooks")
+            group.create_task(self.beside.serve(), name="looks beside")
             await self.queue.serve()
 
 
@@ -240,7 +244,14 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
         identities = KubernetesIdentities(renewing, clock, environ, settings.namespace)
         gateway = await gateway_identity(settings, identities, clock)
         yield _assemble(
-            settings, platform, connection, metrics, election=election, gateway=gateway, close_github=github.aclose
+            settings,
+            platform,
+            connection,
+            metrics,
+            webhooks_there=github.webhooks,
+            election=election,
+            gateway=gateway,
+            close_github=github.aclose,
         )
 
 
@@ -255,14 +266,19 @@ def _assemble(
     connection: Connection,
     metrics: Metrics,
     *,
+    webhooks_there: GitHubWebhooks,
     election: Election,
     gateway: GatewayIdentity | None,
     close_github: Stop,
 ) -> Operator:
     queue: WorkQueue
+    beside: WorkQueue
 
     def ask(key: Key, after: float = 0.0) -> None:
         queue.add(key, after=after)
+
+    def ask_beside(key: Hashable, after: float) -> None:
+        beside.add(key, after=after)
 
     intake = Intake(platform, ask)
     users = Users(platform, intake.ask_projects, ask)
@@ -272,7 +288,10 @@ def _assemble(
             queue.add(key)
 
     webhooks = webhook_secret(settings, platform, ask_all)
-    installations = Installations(platform, intake.ask_projects, ask, webhooks)
+    redeliveries = Redeliveries(
+        platform, webhooks_there, ask_beside, intake.ask_projects, repeated=partial(metrics.delivery_repeated, "app")
+    )
+    installations = Installations(platform, intake.ask_projects, ask, webhooks, redeliveries)
     projects = Projects(platform, users, installations, ask)
     services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
     reconciler = Reconciler(services, observer(metrics, platform.store))
@@ -281,12 +300,14 @@ def _assemble(
         return await reconciler(key)
 
     queue = WorkQueue(run, platform.clock, group=lambda key: key.namespace if isinstance(key, Key) else key)
+    beside = WorkQueue(redeliveries.run, platform.clock)
     platform.herald.calm = queue.calm
     metrics.watch_queue(lambda: queue.overdue)
     metrics.watch_leader(lambda: election.leads)
     _watch_objects(metrics, platform)
     health, filled = Health(), Latch("the caches are being filled")
-    health.must_live("work loop", lambda: _stuck(queue, platform) if filled.is_set else None)
+    for name, each in (("work loop", queue), ("loop of looks", beside)):
+        health.must_live(name, partial(_stuck, each, platform, filled))
     health.must_be_ready("Lease", election.has_no_part)
     health.must_be_ready("caches", lambda: filled() if _must_be_filled(election) else None)
     return Operator(
@@ -294,10 +315,13 @@ def _assemble(
         platform=platform,
         intake=intake,
         queue=queue,
+        beside=beside,
         metrics=metrics,
         health=health,
         election=election,
-        watches=_watches(settings, platform, connection, [intake.sighting, webhooks.sighting], queue, ask_all=ask_all),
+        watches=_watches(
+            settings, platform, connection, [intake.sighting, webhooks.sighting], (queue, beside), ask_all=ask_all
+        ),
         own_kinds=[
             Watch(connection, Scope(RESOURCES[kind], place, contents=True), lambda seen: _take(intake, seen))
             for kind in ("GitHubUser", "GitHubInstallation", "Project")
@@ -336,9 +360,9 @@ def _take(intake: Intake, seen: Seen) -> None:
         intake.own_kind(seen.event, seen.obj)
 
 
-def _stuck(queue: WorkQueue, platform: Platform) -> str | None:
+def _stuck(queue: WorkQueue, platform: Platform, filled: Latch) -> str | None:
     quiet = (platform.clock.now() - queue.turned).total_seconds()
-    return f"has not turned for {quiet:.0f} s" if quiet > LOOP_SECONDS else None
+    return f"has not turned for {quiet:.0f} s" if filled.is_set and quiet > LOOP_SECONDS else None
 
 
 def observer(metrics: Metrics, store: Store) -> Observer:
@@ -362,7 +386,7 @@ def _watches(
     platform: Platform,
     connection: Connection,
     takers: Sequence[Callable[[Seen], None]],
-    queue: WorkQueue,
+    queues: Sequence[WorkQueue],
     *,
     ask_all: Callable[[], None],
 ) -> list[Watch]:
@@ -395,8 +419,12 @@ def _watches(
         for taker in takers:
             taker(seen)
 
-    sightings = (Watch(connection, scope, take, back=queue.cluster_is_back) for scope in scopes)
-    return [*sightings, Watch(connection, policy, policy_changed, back=queue.cluster_is_back)]
+    def back() -> None:
+        for queue in queues:
+            queue.cluster_is_back()
+
+    sightings = (Watch(connection, scope, take, back=back) for scope in scopes)
+    return [*sightings, Watch(connection, policy, policy_changed, back=back)]
 
 
 def adopt_policy(settings: Settings, platform: Platform, found: Mapping[str, Any] | None) -> bool:

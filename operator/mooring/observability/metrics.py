@@ -68,6 +68,14 @@ class Metrics:
             buckets=_ROLLOUT_SECONDS,
             registry=self.registry,
         )
+        self._repeated = Counter(
+            "mooring_deliveries_repeated_total",
+            "Failed deliveries that GitHub was asked to send again, by whose webhook it is: app or hook.",
+            ["via"],
+            registry=self.registry,
+        )
+        for via in ("app", "hook"):
+            self._repeated.labels(via=via)
         self._leader = Gauge(
             "mooring_leader",
             "1 while this process leads beyond doubt, 0 while it stands by or may have lost its Lease.",
@@ -97,6 +105,10 @@ class Metrics:
     def rolled_out(self, seconds: float) -> None:
         """Take note of a rollout that a push led to."""
         self._rollouts.observe(seconds)
+
+    def delivery_repeated(self, via: str) -> None:
+        """Count a failed delivery that was asked for again; `via` is app or hook."""
+        self._repeated.labels(via=via).inc()
 
     def event_dropped(self) -> None:
         """Count an Event that nobody will see."""

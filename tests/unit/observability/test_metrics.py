@@ -34,6 +34,7 @@ def _used() -> Metrics:
     metrics.reconciled("Project", Result.OK, 0.2)
     metrics.event_dropped()
     metrics.rolled_out(4.2)
+    metrics.delivery_repeated("app")
     metrics.watch_queue(lambda: 7)
     metrics.watch_objects("Project", lambda: 3)
     metrics.watch_tokens("Project", "usable", lambda: 1)
@@ -53,6 +54,7 @@ def test_what_is_counted() -> None:
     assert value("mooring_push_to_rollout_seconds_sum") == pytest.approx(4.2)
     buckets = {le: value("mooring_push_to_rollout_seconds_bucket", le=le) for le in ("1.0", "4.0", "5.0", "600.0")}
     assert buckets == {"1.0": 0, "4.0": 0, "5.0": 1, "600.0": 1}
+    assert value("mooring_deliveries_repeated_total", via="app") == 1
     assert value("mooring_queue_depth") == 7
     assert value("mooring_objects", kind="Project") == 3
     assert value("mooring_events_dropped_total") == 1
@@ -62,6 +64,8 @@ def test_what_is_counted() -> None:
 def test_what_was_never_counted_is_seen_as_zero() -> None:
     registry = Metrics().registry
 
+    for via in ("app", "hook"):
+        assert registry.get_sample_value("mooring_deliveries_repeated_total", {"via": via}) == 0
     for kind in get_args(OwnKind):
         assert registry.get_sample_value("mooring_reconcile_seconds_count", {"kind": kind}) == 0
         for result in Result:
@@ -95,7 +99,7 @@ def _listed(text: str) -> dict[str, set[str]]:
 def test_no_label_says_whose_it_is() -> None:
     labels = set().union(*_names(_used().registry).values())
 
-    assert labels == {"kind", "result", "state", "version"}
+    assert labels == {"kind", "result", "state", "version", "via"}
 
 
 @pytest.mark.parametrize("metric", _names(_used().registry))

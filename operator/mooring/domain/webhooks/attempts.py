@@ -120,7 +120,7 @@ def moved_on(cursor: Cursor, failed: Sequence[Attempt], now: datetime, *, most: 
     """
     chains = _chains(cursor, failed)
     open_since = (chain[0].delivered_at for chain in chains if _is_open(chain, cursor, now))
-    since = max(cursor.since, min(now - LAG, *open_since))
+    since = max(cursor.since, min([now - LAG, *open_since]))
     listed = sorted((attempt for attempt in failed if attempt.id in cursor.asked), key=_age)
     if len(listed) > most:
         # Too many to remember: the oldest are over, whatever came of them.
@@ -131,7 +131,8 @@ def moved_on(cursor: Cursor, failed: Sequence[Attempt], now: datetime, *, most: 
 
 def same_address(one: str | None, other: str | None) -> bool:
     """Tell whether two URLs lead to the same place, however their hosts are written."""
-    return one is not None and other is not None and _address(one) == _address(other)
+    place = _address(one) if one is not None else None
+    return place is not None and other is not None and place == _address(other)
 
 
 def _chains(cursor: Cursor, failed: Iterable[Attempt]) -> list[list[Attempt]]:
@@ -168,10 +169,10 @@ def _age(attempt: Attempt) -> tuple[datetime, int]:
     return attempt.delivered_at, attempt.id
 
 
-def _address(url: str) -> tuple[str, str | None, int | None, str, str]:
-    parts = urlsplit(url)
+def _address(url: str) -> tuple[str, str | None, int | None, str, str] | None:
     try:
+        parts = urlsplit(url)
         port = parts.port or _PORTS.get(parts.scheme)
     except ValueError:
-        port = None
+        return None  # what is no URL leads nowhere
     return parts.scheme, parts.hostname, port, parts.path, parts.query
