@@ -133,10 +133,11 @@ class Bench:
         """Begin with nothing in memory."""
         self.planned: list[tuple[Hashable, float]] = []
         self.told: list[Key] = []
-        world: Any = self
+        # What is not asked for is not there.
+        hub: Any = self.hub
         self.it = Redeliveries(
-            platform(cluster=self.maps, github=self.hub, audit=world),
-            self.hub,  # type: ignore[arg-type] - what is not asked for is not there
+            platform(cluster=self.maps, github=hub, audit=self),
+            hub,
             lambda key, after: self.planned.append((key, after)),
             self.told.append,
             repeated=self.count,
