@@ -374,7 +374,6 @@ class Installations:
     async def _delete(self, key: Key, obj: Object) -> Again | None:
         """End all tokens, remove all copies, and let the object go; GitHub may be away for half a minute at most."""
         self._hooks.refuse(key)
-        self._redeliveries.forget(key)
         if names.TOKENS_FINALIZER not in (obj["metadata"].get("finalizers") or ()):
             self._forget(key, obj["metadata"]["uid"])
             return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -47,6 +47,9 @@ class Hub:
     goes_to: str | None = OURS
     failed: list[Attempt] = field(default_factory=list)
     asked: list[Any] = field(default_factory=list)
+    # With which key that was asked last.
+    source: str = ""
+    meanwhile: Callable[[], None] = lambda: None
     since: list[datetime] = field(default_factory=list)
     troubles: dict[Any, Trouble] = field(default_factory=dict)
     now: datetime = NOW
@@ -56,12 +59,14 @@ class Hub:
 
     async def app_webhook_url(self, app: App, *, namespace: str) -> str | None:
         assert namespace == app.owner
+        self.source = app.source
         self._note("config")
         return self.goes_to
 
     async def failed_attempts(self, app: App, *, since: datetime, namespace: str) -> tuple[Attempt, ...]:
         self._note("list")
         self.since.append(since)
+        self.meanwhile()
         return tuple(it for it in reversed(self.failed) if it.delivered_at >= since)
 
     async def repeat_delivery(self, app: App, attempt_id: int, *, namespace: str) -> None:
@@ -265,11 +270,36 @@ async def test_an_app_without_an_address_is_not_looked_at(bench: Bench) -> None:
     bench.follow(address=None)
     assert await bench.look() is None
     assert (bench.hub.taken(), bench.it.goes_elsewhere(IT)) == ([], None)
-    bench.planned.clear()
+    bench.again()
     bench.follow(address=None)
     assert bench.planned == []
-    bench.follow()
-    assert [place for place, _ in bench.planned] == [PLACE]
+    for _ in range(2):
+        bench.follow()
+        assert [place for place, _ in bench.planned] == [PLACE]
+
+
+async def test_where_it_goes_matters_to_whom_it_should_come(bench: Bench) -> None:
+    bench.follow(OTHER, None)
+    bench.hub.goes_to = "https://elsewhere.example.com/hook"
+    await bench.look()
+    assert (bench.it.goes_elsewhere(IT), bench.it.goes_elsewhere(OTHER)) == (True, None)
+    assert bench.told == [IT]
+
+
+async def test_one_that_goes_in_the_middle_of_a_look_is_asked_for_nothing(bench: Bench) -> None:
+    bench.hub.failed = [failed(1)]
+    bench.hub.meanwhile = lambda: bench.it.forget(IT)
+    assert await bench.look() == PERIOD
+    assert bench.hub.taken() == ["config", "list"]
+    assert bench.maps.writes == []
+
+
+async def test_an_address_that_changes_is_compared_at_once(bench: Bench) -> None:
+    await bench.look()
+    bench.follow(address=f"{OURS}/another")
+    assert bench.it.goes_elsewhere(IT) is True
+    assert bench.told == [IT]
+    assert len(bench.planned) == 2
 
 
 async def test_installations_of_one_app_share_its_look(bench: Bench) -> None:
@@ -303,6 +333,7 @@ async def test_a_rotated_key_asks_for_nothing_twice(bench: Bench) -> None:
     bench.follow(used=app(source="uid/2"))
     await bench.look()
     assert bench.hub.taken() == ["config", "list", 1, "config", "list"]
+    assert bench.hub.source == "uid/2"
 
 
 @pytest.mark.parametrize("where", ["config", "list", 2])

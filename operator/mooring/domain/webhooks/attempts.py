@@ -161,8 +161,7 @@ def _is_due(chain: Sequence[Attempt], cursor: Cursor) -> bool:
 def _is_open(chain: Sequence[Attempt], cursor: Cursor, now: datetime) -> bool:
     """Tell whether a delivery may have to be asked for once more, now or when its repetition has failed."""
     asked = cursor.asked.get(chain[-1].id)
-    waits = asked is not None and asked.at > now - LAG and _repetitions(chain, cursor) < MOST_REPETITIONS
-    return waits or _is_due(chain, cursor)
+    return _is_due(chain, cursor) or (asked is not None and asked.at > now - LAG)
 
 
 def _age(attempt: Attempt) -> tuple[datetime, int]:
