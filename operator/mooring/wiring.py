@@ -34,7 +34,7 @@ from mooring.github import GitHubAdapter
 from mooring.observability.audit import AuditLog
 from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics, Result, result_of
-from mooring.ports import Changed
+from mooring.ports import Changed, GitHubWebhooks
 from mooring.services.clock import SystemClock
 from mooring.services.election import Election
 from mooring.services.gateway_identity import GatewayIdentity, gateway_identity
@@ -45,6 +45,7 @@ from mooring.services.platform import Platform, TokenState
 from mooring.services.projects import Projects
 from mooring.services.recent import Recent
 from mooring.services.reconciler import Observer, Reconciler, Service
+from mooring.services.redeliveries import Redeliveries
 from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
 from mooring.services.sweep_groups import Group
@@ -60,8 +61,8 @@ log = logging.getLogger(__name__)
 LOOP_SECONDS = 60.0
 # Who stood by stays ready for so long while it fills its caches: what shares its Pod must not go out of service then.
 TAKEOVER_SECONDS = 60.0
-# Sweeps under way at a time, in all and of a namespace. Nobody waits for one.
-SWEEPS_AT_ONCE, SWEEPS_OF_A_GROUP = 4, 2
+# Sweeps, and looks for failed deliveries, under way at a time: in all, and of a namespace. Nobody waits for one.
+LOOKS_AT_ONCE, LOOKS_OF_A_GROUP = 4, 2
 # What is under way at the end gets so long. Kubernetes gives 30 s for all of it.
 DRAIN_SECONDS = 5.0
 # Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
@@ -88,8 +89,8 @@ class Operator:
     platform: Platform
     intake: Intake
     queue: WorkQueue
-    # Of its own, so that a sweep never takes the place of a reconcile.
-    sweep_queue: WorkQueue
+    # What is looked at by itself and is no object: it takes no place of one.
+    beside: WorkQueue
     metrics: Metrics
     health: Health
     election: Election
@@ -153,7 +154,7 @@ class Operator:
             tasks.append(group.create_task(self.platform.herald.serve(), name="Events"))
 
             async def stop() -> None:
-                await asyncio.gather(self.queue.drain(DRAIN_SECONDS), self.sweep_queue.drain(DRAIN_SECONDS))
+                await asyncio.gather(self.queue.drain(DRAIN_SECONDS), self.beside.drain(DRAIN_SECONDS))
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -181,7 +182,7 @@ class Operator:
         log.info("the caches are filled; reconciling begins")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.webhooks.serve(), name="webhooks")
-            group.create_task(self.sweep_queue.serve(), name="sweeps")
+            group.create_task(self.beside.serve(), name="looks beside")
             await self.queue.serve()
 
 
@@ -247,7 +248,14 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
         identities = KubernetesIdentities(renewing, clock, environ, settings.namespace)
         gateway = await gateway_identity(settings, identities, clock)
         yield _assemble(
-            settings, platform, connection, metrics, election=election, gateway=gateway, close_github=github.aclose
+            settings,
+            platform,
+            connection,
+            metrics,
+            webhooks_there=github.webhooks,
+            election=election,
+            gateway=gateway,
+            close_github=github.aclose,
         )
 
 
@@ -262,15 +270,19 @@ def _assemble(
     connection: Connection,
     metrics: Metrics,
     *,
+    webhooks_there: GitHubWebhooks,
     election: Election,
     gateway: GatewayIdentity | None,
     close_github: Stop,
 ) -> Operator:
     queue: WorkQueue
-    sweep_queue: WorkQueue
+    beside: WorkQueue
 
     def ask(key: Key, after: float = 0.0) -> None:
         queue.add(key, after=after)
+
+    def ask_beside(key: Hashable, after: float) -> None:
+        beside.add(key, after=after)
 
     intake = Intake(platform, ask)
     users = Users(platform, intake.ask_projects, ask)
@@ -280,16 +292,16 @@ def _assemble(
             queue.add(key)
 
     webhooks = webhook_secret(settings, platform, ask_all)
-    installations = Installations(platform, intake.ask_projects, ask, webhooks)
-
-    def plan(group: Group, after: float) -> None:
-        sweep_queue.add(group, after=after)
+    redeliveries = Redeliveries(
+        platform, webhooks_there, ask_beside, intake.ask_projects, repeated=partial(metrics.delivery_repeated, "app")
+    )
+    installations = Installations(platform, intake.ask_projects, ask, webhooks, redeliveries)
 
     def doubt(key: Key, found: Doubt) -> None:
         projects.doubt(key, found)
         ask(key)
 
-    sweeps = Sweeps(platform, installations, plan=plan, doubt=doubt, count=metrics.swept)
+    sweeps = Sweeps(platform, installations, plan=ask_beside, doubt=doubt, count=metrics.swept)
     projects = Projects(platform, users, installations, ask, sweeps)
     services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
     reconciler = Reconciler(services, observer(metrics, platform.store))
@@ -298,12 +310,16 @@ def _assemble(
         return await reconciler(key)
 
     queue = WorkQueue(run, platform.clock, group=lambda key: key.namespace if isinstance(key, Key) else key)
-    sweep_queue = WorkQueue(
-        sweeps.run,
+
+    async def look(key: Hashable) -> Any:
+        return await (sweeps.run(key) if isinstance(key, Group) else redeliveries.run(key))
+
+    beside = WorkQueue(
+        look,
         platform.clock,
         group=lambda key: key.namespace if isinstance(key, Group) else key,
-        runs_at_once=SWEEPS_AT_ONCE,
-        runs_of_a_group=SWEEPS_OF_A_GROUP,
+        runs_at_once=LOOKS_AT_ONCE,
+        runs_of_a_group=LOOKS_OF_A_GROUP,
     )
     metrics.watch_sweeps(lambda: len(sweeps))
     platform.herald.calm = queue.calm
@@ -311,8 +327,8 @@ def _assemble(
     metrics.watch_leader(lambda: election.leads)
     _watch_objects(metrics, platform)
     health, filled = Health(), Latch("the caches are being filled")
-    health.must_live("work loop", lambda: _stuck(queue, platform) if filled.is_set else None)
-    health.must_live("sweep loop", lambda: _stuck(sweep_queue, platform) if filled.is_set else None)
+    for name, each in (("work loop", queue), ("loop of looks", beside)):
+        health.must_live(name, partial(_stuck, each, platform, filled))
     health.must_be_ready("Lease", election.has_no_part)
     health.must_be_ready("caches", lambda: filled() if _must_be_filled(election) else None)
     return Operator(
@@ -320,11 +336,13 @@ def _assemble(
         platform=platform,
         intake=intake,
         queue=queue,
-        sweep_queue=sweep_queue,
+        beside=beside,
         metrics=metrics,
         health=health,
         election=election,
-        watches=_watches(settings, platform, connection, [intake.sighting, webhooks.sighting], queue, ask_all=ask_all),
+        watches=_watches(
+            settings, platform, connection, [intake.sighting, webhooks.sighting], (queue, beside), ask_all=ask_all
+        ),
         own_kinds=[
             Watch(connection, Scope(RESOURCES[kind], place, contents=True), lambda seen: _take(intake, seen))
             for kind in ("GitHubUser", "GitHubInstallation", "Project")
@@ -363,9 +381,9 @@ def _take(intake: Intake, seen: Seen) -> None:
         intake.own_kind(seen.event, seen.obj)
 
 
-def _stuck(queue: WorkQueue, platform: Platform) -> str | None:
+def _stuck(queue: WorkQueue, platform: Platform, filled: Latch) -> str | None:
     quiet = (platform.clock.now() - queue.turned).total_seconds()
-    return f"has not turned for {quiet:.0f} s" if quiet > LOOP_SECONDS else None
+    return f"has not turned for {quiet:.0f} s" if filled.is_set and quiet > LOOP_SECONDS else None
 
 
 def observer(metrics: Metrics, store: Store) -> Observer:
@@ -389,7 +407,7 @@ def _watches(
     platform: Platform,
     connection: Connection,
     takers: Sequence[Callable[[Seen], None]],
-    queue: WorkQueue,
+    queues: Sequence[WorkQueue],
     *,
     ask_all: Callable[[], None],
 ) -> list[Watch]:
@@ -422,8 +440,12 @@ def _watches(
         for taker in takers:
             taker(seen)
 
-    sightings = (Watch(connection, scope, take, back=queue.cluster_is_back) for scope in scopes)
-    return [*sightings, Watch(connection, policy, policy_changed, back=queue.cluster_is_back)]
+    def back() -> None:
+        for queue in queues:
+            queue.cluster_is_back()
+
+    sightings = (Watch(connection, scope, take, back=back) for scope in scopes)
+    return [*sightings, Watch(connection, policy, policy_changed, back=back)]
 
 
 def adopt_policy(settings: Settings, platform: Platform, found: Mapping[str, Any] | None) -> bool:

@@ -87,6 +87,14 @@ class Metrics:
             "Repositories that are looked at by themselves, now and then.",
             registry=self.registry,
         )
+        self._repeated = Counter(
+            "mooring_deliveries_repeated_total",
+            "Failed deliveries that GitHub was asked to send again, by whose webhook it is: app or hook.",
+            ["via"],
+            registry=self.registry,
+        )
+        for via in ("app", "hook"):
+            self._repeated.labels(via=via)
         self._leader = Gauge(
             "mooring_leader",
             "1 while this process leads beyond doubt, 0 while it stands by or may have lost its Lease.",
@@ -125,6 +133,10 @@ class Metrics:
     def watch_sweeps(self, repositories: Callable[[], int]) -> None:
         """Ask how many repositories are followed whenever metrics are read."""
         self._swept.set_function(repositories)
+
+    def delivery_repeated(self, via: str) -> None:
+        """Count a failed delivery that was asked for again; `via` is app or hook."""
+        self._repeated.labels(via=via).inc()
 
     def event_dropped(self) -> None:
         """Count an Event that nobody will see."""

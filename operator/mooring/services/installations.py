@@ -34,6 +34,7 @@ from mooring.services.lending import Found, Lending, usable
 from mooring.services.minting import Minting
 from mooring.services.outputs import Outputs
 from mooring.services.platform import Platform
+from mooring.services.redeliveries import Redeliveries
 from mooring.services.scoping import Scoping
 from mooring.services.store import Key, installation_reference, key_of
 from mooring.services.token_secrets import Tended, ends_tokens
@@ -86,8 +87,10 @@ class Installations:
         ask_projects: Callable[[Key], None],
         ask: Callable[[Key, float], None],
         shared: WebhookSecret,
+        redeliveries: Redeliveries,
     ) -> None:
         self._platform = platform
+        self._redeliveries = redeliveries
         self._ask_projects = ask_projects
         self._ask = ask
         self._lending = Lending(platform)
@@ -232,6 +235,7 @@ class Installations:
             installation = GitHubInstallation.model_validate(obj)
         except ValidationError as error:
             self._hooks.refuse(key)
+            self._redeliveries.forget(key)
             wanted = verdict(invalid_spec(error), suspended=False, progressing=None, ready="")
             await statuses.write(self._platform, obj, {"observedGeneration": obj["metadata"]["generation"]}, wanted)
             return None
@@ -252,6 +256,7 @@ class Installations:
         self._platform.token_states.pop(key, None)
         self._lending.forget(key)
         self._hooks.forget(key)
+        self._redeliveries.forget(key)
         if self._told.pop(key, None) is not None:
             self._ask_projects(key)
 
@@ -313,6 +318,7 @@ class Installations:
         left = await self._minting.settle(key, run.uid)
         await tended.let_go()
         await self._hooks.learn(run.installation, run.found, run.trouble)
+        self._watch_deliveries(run)
         trouble, there = run.worst(), self._time(origin)
         observed = rules.InstallationObservation(
             installation=run.installation,
@@ -340,6 +346,16 @@ class Installations:
             # Ever more slowly. A token that is overdue has no time for that.
             raise trouble
         return self._next(run, trouble, there, left)
+
+    def _watch_deliveries(self, run: Run) -> None:
+        """Have the App's failed deliveries looked at while the installation may use it."""
+        if run.found is not None:
+            ref = run.installation.spec.app_secret_ref
+            secret = ref.name if ref is not None else self._platform.app_secret
+            address = self._hooks.url(run.installation)
+            self._redeliveries.follow(run.found.app, key=run.key, secret=secret, address=address)
+        elif isinstance(run.trouble, Stalled):
+            self._redeliveries.forget(run.key)
 
     def _tell(self, key: Key, run: Run) -> None:
         """Ask the Projects to look again, where something that they depend on changed."""

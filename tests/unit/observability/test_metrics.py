@@ -37,6 +37,7 @@ def _used() -> Metrics:
     metrics.rolled_out(4.2, "sweep")
     metrics.swept(None)
     metrics.watch_sweeps(lambda: 5)
+    metrics.delivery_repeated("app")
     metrics.watch_queue(lambda: 7)
     metrics.watch_objects("Project", lambda: 3)
     metrics.watch_tokens("Project", "usable", lambda: 1)
@@ -58,6 +59,7 @@ def test_what_is_counted() -> None:
     bucket = "mooring_push_to_rollout_seconds_bucket"
     buckets = {le: value(bucket, le=le, via="sweep") for le in ("1.0", "4.0", "5.0", "600.0")}
     assert buckets == {"1.0": 0, "4.0": 0, "5.0": 1, "600.0": 1}
+    assert value("mooring_deliveries_repeated_total", via="app") == 1
     assert value("mooring_queue_depth") == 7
     assert value("mooring_sweeps_total", result="ok") == 1
     assert value("mooring_sweep_repositories") == 5
@@ -69,6 +71,8 @@ def test_what_is_counted() -> None:
 def test_what_was_never_counted_is_seen_as_zero() -> None:
     registry = Metrics().registry
 
+    for via in ("app", "hook"):
+        assert registry.get_sample_value("mooring_deliveries_repeated_total", {"via": via}) == 0
     for kind in get_args(OwnKind):
         assert registry.get_sample_value("mooring_reconcile_seconds_count", {"kind": kind}) == 0
         for result in Result:
