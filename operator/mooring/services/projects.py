@@ -96,6 +96,7 @@ class Projects:
         seen.token = rules.token_of(ours(live.get("Secret"), uid)) if undecided else seen.resolution.token
         await self._settle(seen, ours(live.get("Deployment"), uid))
         outcome = await self._apply(seen, live)
+        self._observer.stored(seen)
         return self._next(seen, outcome)
 
     def gone(self, key: Key) -> None:
@@ -103,6 +104,7 @@ class Projects:
         self._platform.token_states.pop(key, None)
         self._heads.forget(key)
         self._beliefs.forget(key)
+        self._observer.forget(key)
         user = self._counted.pop(key, None)
         if user is not None and self._users.resolved(user, key, None):
             self._ask_user(user, COUNTS_DELAY)
@@ -152,14 +154,15 @@ class Projects:
     # Plan and apply
 
     def _made_of(self, seen: Seen, source: rules.SourceFacts | None, deployment: Object | None) -> rules.Ingredients:
+        fetched = rendering.as_fetched(source, seen.project, seen.generation, deployment)
         return rules.Ingredients(
             project=seen.project if seen.trouble is None else rules.unpublished(seen.project),
             generation=seen.generation,
             token=seen.token,
             source=source,
-            token_fetches=self._token_fetches(seen, source, deployment),
+            token_fetches=self._token_fetches(seen, fetched, deployment),
             service_account=seen.service_account,
-            clone_secret=seen.clone_secret or credential_of(source, deployment),
+            clone_secret=seen.clone_secret or credential_of(fetched, deployment),
         )
 
     async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:

@@ -1,4 +1,7 @@
-"""Finds out, once, which repository and which commit a Project means; after that only when its spec changes."""
+"""Finds out, once, which repository and which commit a Project means.
+
+After that only when its spec changes, or when something happened to the repository.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,11 @@ class Sources:
         self._platform = platform
         self._installations = installations
 
-    async def find(self, project: Project, obj: Object, at_hand: AtHand) -> SourceFacts | None:
-        """Return what the Project follows (None: it has no source), asking only where the status does not say yet."""
+    async def find(self, project: Project, obj: Object, at_hand: AtHand, *, anew: bool = False) -> SourceFacts | None:
+        """Return what the Project follows (None: it has no source).
+
+        GitHub is asked only where the status does not say yet, or where it is to be proven anew.
+        """
         spec = project.spec.source
         if spec is None or (spec.github is None and spec.git is None):
             return None
@@ -52,7 +58,7 @@ class Sources:
                 "spec.installationRef: an installation covers repositories by name. Write the source as"
                 " spec.source.github, or leave installationRef out.",
             )
-        if (known := self._known(project, obj)) is not None:
+        if not anew and (known := self.known(project, obj)) is not None:
             return known
         if spec.github is not None:
             return await self._github(project, spec, obj, await self._reading(project, at_hand))
@@ -130,8 +136,8 @@ class Sources:
             return self._origin(project).api_url == token_api
         return spec.git is not None and self._platform.serves(token_api, spec.git.url)
 
-    def _known(self, project: Project, obj: Object) -> SourceFacts | None:
-        """Read the facts back from the status, where they were found for this very spec, and are ours."""
+    def known(self, project: Project, obj: Object) -> SourceFacts | None:
+        """Read the facts back from the status, where they were found for this very spec, and are ours; else None."""
         status: Mapping[str, Any] = obj.get("status") or {}
         source: Mapping[str, Any] = status.get("source") or {}
         found = next((c for c in status.get("conditions") or () if c["type"] == ConditionType.SOURCE_RESOLVED), None)
@@ -172,6 +178,7 @@ class Sources:
         return SourceFacts(
             provider=str(source.get("provider")),
             full_name=source["fullName"],
+            spec_name=source.get("specName"),
             url=self._clone_url(project, source["fullName"]),
             branch=source["branch"],
             decided_sha=source["decidedSha"],
@@ -216,6 +223,7 @@ class Sources:
         return SourceFacts(
             provider=GITHUB,
             full_name=found.full_name,
+            spec_name=spec.github.repository,
             url=f"{origin.web_url}/{found.full_name}.git",
             branch=branch,
             decided_sha=head,
@@ -306,10 +314,11 @@ def _git_name(url: str) -> str:
 
 
 def _check_identity(spec: SourceSpec, before: Mapping[str, Any], found: RepositoryFacts) -> None:
-    """Refuse another repository under the name of the one that was meant."""
+    """Refuse another repository under the name of the one that was meant: its present one, or the one in the spec."""
     assert spec.github is not None  # noqa: S101 - the caller looked
     asserted = spec.github.repository_id
-    same_name = str(before.get("fullName") or "").casefold() == spec.github.repository.casefold()
+    names = {str(before.get(field) or "").casefold() for field in ("fullName", "specName")}
+    same_name = spec.github.repository.casefold() in names
     remembered = before.get("repositoryId") if same_name else None
     expected = asserted or remembered
     if expected is not None and expected != found.id:

@@ -108,6 +108,45 @@ async def test_another_repository_under_the_name_is_refused() -> None:
     assert refused.value.reason is Reason.REPOSITORY_CHANGED
 
 
+async def test_a_repository_is_known_by_its_id_whatever_it_is_called() -> None:
+    world = World()
+    world.github.name, world.github.private = "umbrella/store", False
+    obj = world.project()
+    facts = await world.sources.find(parsed(obj), obj, AT_HAND, anew=True)
+    assert facts is not None
+    assert (facts.full_name, facts.spec_name, facts.private) == ("umbrella/store", "acme/shop", False)
+    assert facts.url == "https://github.com/umbrella/store.git"
+    assert (facts.proof, facts.sha) == (obj["status"]["source"]["proof"], A)
+    assert world.github.asked == ["repository"]
+
+
+RENAMED = {"fullName": "acme/store", "specName": "Acme/Shop"}
+
+
+async def test_what_was_found_by_the_name_in_the_spec_is_remembered() -> None:
+    world = World()
+    facts = await found(world, world.project(source=RENAMED))
+    assert (facts.full_name, facts.spec_name, world.github.asked) == ("acme/store", "Acme/Shop", [])
+    assert facts.status()["specName"] == "Acme/Shop"
+
+
+@pytest.mark.parametrize(
+    ("said", "is_refused"),
+    # The name that it had, the one that it has now; a person means another repository by any other one.
+    [("acme/shop", True), ("acme/store", True), ("acme/third", False)],
+)
+async def test_another_repository_under_a_former_name_is_refused(said: str, *, is_refused: bool) -> None:
+    world = World()
+    world.github.id = 8
+    obj = world.project(source={**RENAMED, "proof": None}, follow={"github": {"repository": said}})
+    if not is_refused:
+        assert (await found(world, obj)).repository_id == 8
+        return
+    with pytest.raises(Stalled) as refused:
+        await found(world, obj)
+    assert refused.value.reason is Reason.REPOSITORY_CHANGED
+
+
 async def test_a_new_proof_keeps_what_was_decided() -> None:
     """Keys are new, a branch has moved on: that alone rolls nothing, and the head is not even read."""
     world = World()
