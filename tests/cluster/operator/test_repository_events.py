@@ -14,7 +14,7 @@ from tests.cluster.operator import hooked
 from tests.cluster.operator.apps import install, make_account, make_app, put_app, refer
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.hooked import Site, told
-from tests.cluster.operator.pushes import Shop
+from tests.cluster.operator.pushes import GLOBAL, Shop
 from tests.cluster.process import Mooring
 
 # From GitHub's request to what a status says of it.
@@ -105,6 +105,25 @@ def test_a_rename_changes_a_name_and_no_pod(shop: Shop) -> None:
     source(shop, fullName=f"{former}-3")
     assert pods(shop) == before
     assert shop.people.rollouts(shop.name) == 2
+
+
+def test_a_token_that_nobody_can_judge_leaves_renamed_pods_alone(shop: Shop, hub: Hub, fresh: TokenMaker) -> None:
+    """Where it may be sent is told by what runs, which has it for the former name."""
+    name = shop.repository
+    happens(shop, "rename", name=f"{name.partition('/')[2]}-2")
+    source(shop, fullName=f"{name}-2")
+    before = pods(shop)
+    hub.control("POST", "/faults", {"kind": "status", "status": 503, "path": "*/user"})
+    try:
+        shop.people.secret(GLOBAL, fresh(scopes=["repo"]))
+        shop.people.until_condition(shop.name, "TokenResolved", "Unknown", "GitHubUnavailable", seconds=SECONDS)
+        shop.people.until_condition(shop.name, "Ready", "False", "GitHubUnavailable", seconds=SECONDS)
+        assert pods(shop) == before
+    finally:
+        hub.control("DELETE", "/faults")
+    # The new one makes new pods, and they fetch by the present name.
+    shop.ran("Token", 2, shop.last)
+    assert url_of(shop) == f"{name}-2"
 
 
 def test_another_repository_under_the_former_name_is_refused(shop: Shop, hub: Hub) -> None:
