@@ -1,9 +1,9 @@
 """With which template version a Project's Deployment is rendered: with its own, unless its pods are made anew anyway.
 
-So it is with the URL that the source is fetched from, which changes with the name of a repository.
-
 So a new version of Mooring, which may know a newer template, rolls nothing; it takes effect with the next rollout that
 has a reason of its own. What a person did to the live object is no such reason: it is repaired with the same version.
+
+So it is with the URL that the source is fetched from: another name of the same repository rolls nothing either.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from mooring.services.store import Key, key_of
 # What came this long before this process first saw a Project may have come while nobody worked: it is asked for. What
 # is older was acted on by another process; else each start would ask for every event that a status still tells of.
 LATELY = timedelta(minutes=5)
+# One for all Projects of which nothing is remembered.
+_NOTHING: frozenset[str] = frozenset()
 
 
 class Doubts:
@@ -34,12 +36,12 @@ class Doubts:
             settled = frozenset(
                 guid for guid, at in told.items() if at is None or not -CLOCKS_DIFFER <= now - at <= LATELY
             )
-        self._settled[key] = settled & told.keys()
-        return frozenset(told) - self._settled[key]
+        self._settled[key] = settled = settled & told.keys() or _NOTHING
+        return frozenset(told) - settled
 
     def settle(self, key: Key, about: frozenset[str]) -> None:
         """Remember that GitHub was asked, and that its answer is stored."""
-        self._settled[key] = self._settled.get(key, frozenset()) | about
+        self._settled[key] = self._settled.get(key, _NOTHING) | about
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a Project that is gone."""

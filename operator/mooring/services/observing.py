@@ -33,9 +33,11 @@ class Observer:
         self._doubts.forget(key)
 
     def stored(self, seen: Seen) -> None:
-        """Take note that the status says what was seen: before that, what was asked is asked again."""
-        unanswered = seen.source_trouble is not None and not isinstance(seen.source_trouble, Stalled)
-        if seen.doubts and seen.source_delay is None and not unanswered:
+        """Take note that the status says what was seen: before that, what was asked is asked again.
+
+        A source in trouble is asked for again in any case.
+        """
+        if seen.doubts and seen.source_delay is None:
             self._doubts.settle(key_of(seen.obj), seen.doubts)
 
     async def observe(self, obj: Object, project: Project) -> Seen:

@@ -141,7 +141,9 @@ def test_an_event_of_an_installation_reaches_those_in_scope(folder: Path) -> Non
         store.get("other", kind="GitHubInstallation")["status"]["installationId"] = 5
         replica.followers.put_installation(store.change(store.get("other", kind="GitHubInstallation")))
         for event in ("installation", "installation_repositories", "installation_target"):
-            verdict = await replica.take(event, {"installation": {"id": INSTALLATION_ID}}, delivery=event)
+            # Whatever else it names, it is about the installation.
+            payload = {"installation": {"id": INSTALLATION_ID}, "repository": {"id": REPOSITORY_ID}}
+            verdict = await replica.take(event, payload, delivery=event)
             assert (verdict.status, verdict.sentence) == (202, "Recorded in 1 GitHubInstallation.")
             assert store.get("lent", kind="GitHubInstallation")["status"]["hint"]["event"] == event
         hints = [name for (kind, _, name), obj in store.objects.items() if "hint" in obj.get("status", {})]
