@@ -72,6 +72,8 @@ class SourceFacts:
     head_sha: str
     repository_id: int | None = None
     node_id: str | None = None
+    # The name in the spec that led to it, which a rename leaves as it is.
+    spec_name: str | None = None
     private: bool | None = None
     # The commit that runs where none is pinned; None: the one that was decided on.
     deployed_sha: str | None = None
@@ -111,6 +113,7 @@ class SourceFacts:
             "repositoryId": self.repository_id,
             "nodeId": self.node_id,
             "fullName": self.full_name,
+            "specName": self.spec_name,
             "private": self.private,
             "branch": self.branch,
             "headSha": self.head_sha,

@@ -2,6 +2,8 @@
 
 So a new version of Mooring, which may know a newer template, rolls nothing; it takes effect with the next rollout that
 has a reason of its own. What a person did to the live object is no such reason: it is repaired with the same version.
+
+So it is with the URL that the source is fetched from: another name of the same repository rolls nothing either.
 """
 
 from __future__ import annotations
@@ -13,7 +15,8 @@ from typing import Any
 from mooring.domain import names
 from mooring.domain.manifests import checkout, versions
 from mooring.domain.names import Kind
-from mooring.domain.projects import MOORING_ANNOTATIONS, Ingredients, manifests
+from mooring.domain.projects import MOORING_ANNOTATIONS, Ingredients, SourceFacts, manifests
+from mooring.domain.resources.project import Project
 from mooring.domain.resources.project_status import RevisionStatus
 
 Rendered = dict[Kind, dict[str, Any]]
@@ -21,8 +24,10 @@ Rendered = dict[Kind, dict[str, Any]]
 
 def as_it_is(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any] | None) -> Rendered:
     """Render the children for a revision with the version that the live Deployment has."""
-    version = None if live is None else _version(made_of, revision, live)
-    return manifests(made_of, revision, version=version)
+    if live is None:
+        return manifests(made_of, revision)
+    made_of = _as_fetched(made_of, revision, live)
+    return manifests(made_of, revision, version=_version(made_of, revision, live))
 
 
 def wanted(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any] | None) -> Rendered:
@@ -30,32 +35,45 @@ def wanted(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, An
     newest = manifests(made_of, revision)
     if live is None:
         return newest
-    version = _version(made_of, revision, live)
+    kept = _as_fetched(made_of, revision, live)
+    version = _version(kept, revision, live)
     if version is None:
         # A newer Mooring rendered it, and may be back. Until there is a reason to roll, it is left as it is.
         return newest if _has_reason(newest["Deployment"], live) else {**newest, "Deployment": dict(live)}
-    if version == versions.newest():
+    if version == versions.newest() and kept is made_of:
         return newest
-    same = manifests(made_of, revision, version=version)
+    same = manifests(kept, revision, version=version)
     return newest if _makes_new_pods(same["Deployment"], live) else same
 
 
-def as_fetched(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any] | None) -> Ingredients:
-    """Return what pods are made of, with the name of the repository that they have: a rename alone makes no new ones.
+def as_fetched(
+    source: SourceFacts | None, project: Project, generation: int, live: Mapping[str, Any] | None
+) -> SourceFacts | None:
+    """Return the source with the URL that running pods have it from, where that may be a former name of it.
 
-    It holds where the live Deployment was rendered for this very spec, with nothing but another name at the same host.
+    A person who writes another name into the spec than the one of that URL has pods made with the present one.
     """
-    source = made_of.source
-    if live is None or source is None or source.repository_id is None:
+    spec = project.spec.source
+    if live is None or source is None or source.repository_id is None or spec is None or spec.github is None:
+        return source
+    url, place = checkout.url_of(live["spec"]["template"]["spec"]), source.url.removesuffix(f"{source.full_name}.git")
+    if url is None or not url.startswith(place):
+        # Of another host, it is another repository.
+        return source
+    said = url.removeprefix(place).removesuffix(".git").casefold() == spec.github.repository.casefold()
+    is_same_spec = _annotations(live).get(names.GENERATION_ANNOTATION) == str(generation)
+    return replace(source, url=url) if said or is_same_spec else source
+
+
+def _as_fetched(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any]) -> Ingredients:
+    """Keep the URL of running pods where nothing else differs: what somebody edited is no name of the repository."""
+    source = as_fetched(made_of.source, made_of.project, made_of.generation, live)
+    if source == made_of.source:
         return made_of
-    url = checkout.url_of(live["spec"]["template"]["spec"])
-    if url in {None, source.url} or str(made_of.generation) != _annotations(live).get(names.GENERATION_ANNOTATION):
-        return made_of
-    if not str(url).startswith(source.url.removesuffix(f"{source.full_name}.git")):
-        return made_of
-    kept = replace(made_of, source=replace(source, url=str(url)))
-    mark = _annotations(as_it_is(kept, revision, live)["Deployment"])[names.TEMPLATE_ANNOTATION]
-    return kept if mark == _annotations(live).get(names.TEMPLATE_ANNOTATION) else made_of
+    kept = replace(made_of, source=source)
+    drawn = manifests(kept, revision, version=_version(kept, revision, live))["Deployment"]
+    mark = names.TEMPLATE_ANNOTATION
+    return kept if _annotations(drawn)[mark] == _annotations(live).get(mark) else made_of
 
 
 def _version(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any]) -> int | None:

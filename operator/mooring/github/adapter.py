@@ -176,12 +176,15 @@ class GitHubAdapter:
         return await self._desk.shared(asker, "identify", partial(self._identify, asker, token))
 
     async def repository(self, origin: Origin, token: str | None, full_name: str, *, namespace: str) -> RepositoryFacts:
-        """Look a repository up by name; a former name leads to it, so compare ids."""
+        """Look a repository up by name; a former name leads to it, so compare ids.
+
+        Never an answer older than this call: what asks may be news of a change.
+        """
         asker = self._desk.with_token(origin, token, namespace)
         if not facts.is_full_name(full_name):
             raise troubles.repository_not_found(asker.host, shown(full_name))
         question = f"repository {full_name.lower()}"
-        return await self._desk.shared(asker, question, partial(self._repository, asker, full_name))
+        return await self._desk.shared(asker, question, partial(self._repository, asker, full_name), fresh=True)
 
     async def head(self, origin: Origin, token: str | None, repository_id: int, branch: str, *, namespace: str) -> str:
         """Return the commit at the tip of a branch, as GitHub shows it now: never an answer older than this call."""

@@ -9,11 +9,12 @@ from mooring.domain.publishing import check_publishing, first_of_host
 from mooring.domain.reasons import Reason
 from mooring.domain.resources.project import Project
 from mooring.ports import Object
+from mooring.services.doubts import Doubts
 from mooring.services.installations import Installations
 from mooring.services.platform import Platform
 from mooring.services.seen import Seen
 from mooring.services.sources import Sources, installation_key
-from mooring.services.store import key_of
+from mooring.services.store import Key, key_of
 from mooring.services.tokens import Tokens
 
 
@@ -25,12 +26,29 @@ class Observer:
         self._tokens = tokens
         self._sources = sources
         self._installations = installations
+        self._doubts = Doubts(platform.clock)
+
+    def prove_again(self, key: Key) -> None:
+        """Have the next run ask GitHub which repository is meant, whatever the status says (T9)."""
+        self._doubts.cast(key)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a Project that is gone."""
+        self._doubts.forget(key)
+
+    def stored(self, seen: Seen) -> None:
+        """Take note that the status says what was seen: before that, what was asked is asked again.
+
+        A source in trouble is asked for again in any case.
+        """
+        if seen.doubts and seen.source_delay is None:
+            self._doubts.settle(key_of(seen.obj), seen.doubts)
 
     async def observe(self, obj: Object, project: Project) -> Seen:
         """Gather it; what is in the way is part of what was seen."""
         seen = Seen(obj, project, await self._tokens.resolve(obj, project))
         try:
-            found = await self._sources.find(project, obj, seen.at_hand)
+            found = await self._source(seen)
             seen.clone_secret = await self._clone_secret(seen, found)
             seen.source = found
         except Trouble as trouble:
@@ -41,6 +59,22 @@ class Observer:
         except Trouble as trouble:
             seen.trouble = trouble
         return seen
+
+    async def _source(self, seen: Seen) -> rules.SourceFacts | None:
+        """Return what the Project follows, proven anew where something happened to the repository since."""
+        project, obj = seen.project, seen.obj
+        seen.doubts = self._doubts.about(obj)
+        try:
+            return await self._sources.find(project, obj, seen.at_hand, anew=bool(seen.doubts))
+        except Stalled:
+            raise
+        except Trouble as trouble:
+            known = self._sources.known(project, obj) if seen.doubts else None
+            if known is None:
+                raise
+            # What happened is asked after again. Until then nothing says that it is not as it was.
+            seen.source_delay = trouble
+            return known
 
     async def _clone_secret(self, seen: Seen, found: rules.SourceFacts | None) -> str | None:
         """Return the Secret with the installation's credential for the source; None where none is used."""

@@ -106,6 +106,7 @@ class Projects:
         seen.token = rules.token_of(ours(live.get("Secret"), uid)) if undecided else seen.resolution.token
         await self._settle(seen, ours(live.get("Deployment"), uid))
         outcome = await self._apply(seen, live)
+        self._observer.stored(seen)
         self._follow(key, seen)
         return self._next(seen, outcome)
 
@@ -113,10 +114,10 @@ class Projects:
         """Forget a Project that was deleted; its children go with it by their owner reference."""
         self._platform.token_states.pop(key, None)
         self._heads.forget(key)
-        self._sources.forget(key)
         self._sweeps.forget(key)
         self._beliefs.forget(key)
         self._pods.forget(key)
+        self._observer.forget(key)
         user = self._counted.pop(key, None)
         if user is not None and self._users.resolved(user, key, None):
             self._ask_user(user, COUNTS_DELAY)
@@ -124,7 +125,7 @@ class Projects:
     def doubt(self, key: Key, found: Doubt) -> None:
         """Have the next run look where a sweep found something that is not as it is known."""
         if found.proves:
-            self._sources.prove_again(key)
+            self._observer.prove_again(key)
         if found.reads:
             self._heads.look_now(key, found.pushed_at)
 
@@ -173,7 +174,6 @@ class Projects:
         if deployment is None:
             return False
         made_of = self._made_of(seen, seen.source or self._remembered(seen), deployment)
-        made_of = rendering.as_fetched(made_of, stored, deployment)
         drawn = rendering.as_it_is(made_of, stored, deployment)["Deployment"]
         applied = revisions.running(deployment).applied
         return applied is not None and applied == drawn["metadata"]["annotations"][names.APPLIED_ANNOTATION]
@@ -181,19 +181,16 @@ class Projects:
     # Plan and apply
 
     def _made_of(self, seen: Seen, source: rules.SourceFacts | None, deployment: Object | None) -> rules.Ingredients:
+        fetched = rendering.as_fetched(source, seen.project, seen.generation, deployment)
         return rules.Ingredients(
             project=seen.project if seen.trouble is None else rules.unpublished(seen.project),
             generation=seen.generation,
             token=seen.token,
             source=source,
-            token_fetches=self._token_fetches(seen, source, deployment),
+            token_fetches=self._token_fetches(seen, fetched, deployment),
             service_account=seen.service_account,
-            clone_secret=seen.clone_secret or credential_of(source, deployment),
+            clone_secret=seen.clone_secret or credential_of(fetched, deployment),
         )
-
-    def _as_fetched(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> rules.Ingredients:
-        """Leave pods with the name that their repository had when they were made."""
-        return rendering.as_fetched(made_of, seen.stored, deployment) if seen.stored is not None else made_of
 
     async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:
         project, uid = seen.project, str(seen.project.metadata.uid)
@@ -202,13 +199,11 @@ class Projects:
         source = seen.look.facts if seen.look is not None else seen.source or self._remembered(seen)
         made_of = self._made_of(seen, source, deployment)
         written: dict[Kind, Object] = {}
-        decision = self._decide(seen, self._as_fetched(seen, made_of, deployment), deployment)
+        decision = self._decide(seen, made_of, deployment)
         seen.adopt(carried_out=decision is not None)
         if decision is not None:
             if decision.new:
                 await self._announce(seen, decision.revision, made_of)
-            else:
-                made_of = self._as_fetched(seen, made_of, deployment)
             wanted = rendering.wanted(made_of, decision.revision, deployment)
             written = await self._write_children(seen, dict(wanted), live)
             if token is not None and rolled(deployment, written.get("Deployment")):

@@ -45,6 +45,10 @@ class Seen:
     resolution: Resolution
     source: rules.SourceFacts | None = None
     source_trouble: Trouble | None = None
+    # Deliveries that tell of something that happened to the repository, for which it is proven anew.
+    doubts: frozenset[str] = frozenset()
+    # Why it could not be proven anew; it is tried again, and what was proven goes on.
+    source_delay: Trouble | None = None
     trouble: Trouble | None = None
     # The token for the pods.
     token: str | None = field(default=None, repr=False)
@@ -94,7 +98,7 @@ class Seen:
     def pressing(self, now: datetime) -> Trouble | None:
         """Return the trouble that says when to look again; None where there is another run soon enough, or no need."""
         delay = self.look.delay if self.look is not None else None
-        troubles = (self.trouble, self.source_trouble, self.resolution.trouble, delay)
+        troubles = (self.trouble, self.source_trouble, self.resolution.trouble, delay, self.source_delay)
         waiting = min((t for t in troubles if isinstance(t, Waiting)), key=lambda trouble: trouble.until, default=None)
         if waiting is not None and (self.again is None or waiting.until <= self.again):
             return waiting

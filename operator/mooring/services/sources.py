@@ -1,4 +1,7 @@
-"""Finds out, once, which repository and which commit a Project means; after that only when its spec changes."""
+"""Finds out, once, which repository and which commit a Project means.
+
+After that only when its spec changes, or when something happened to the repository.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from mooring.ports import Object, Origin, RepositoryFacts
 from mooring.services import proofs
 from mooring.services.installations import Installations
 from mooring.services.platform import Platform
-from mooring.services.store import Key, key_of
+from mooring.services.store import Key
 
 GITHUB, GIT = "GitHub", "Git"
 
@@ -41,19 +44,12 @@ class Sources:
     def __init__(self, platform: Platform, installations: Installations) -> None:
         self._platform = platform
         self._installations = installations
-        # Projects whose source is not taken from the status the next time.
-        self._doubted: set[Key] = set()
 
-    def prove_again(self, key: Key) -> None:
-        """Have the next run ask GitHub which repository is meant, whatever the status says (T9)."""
-        self._doubted.add(key)
+    async def find(self, project: Project, obj: Object, at_hand: AtHand, *, anew: bool = False) -> SourceFacts | None:
+        """Return what the Project follows (None: it has no source).
 
-    def forget(self, key: Key) -> None:
-        """Drop what is remembered of a Project that is gone."""
-        self._doubted.discard(key)
-
-    async def find(self, project: Project, obj: Object, at_hand: AtHand) -> SourceFacts | None:
-        """Return what the Project follows (None: it has no source), asking only where the status does not say yet."""
+        GitHub is asked only where the status does not say yet, or where it is to be proven anew.
+        """
         spec = project.spec.source
         if spec is None or (spec.github is None and spec.git is None):
             return None
@@ -63,16 +59,11 @@ class Sources:
                 "spec.installationRef: an installation covers repositories by name. Write the source as"
                 " spec.source.github, or leave installationRef out.",
             )
-        doubted = key_of(obj) in self._doubted
-        if not doubted and (known := self._known(project, obj)) is not None:
+        if not anew and (known := self.known(project, obj)) is not None:
             return known
-        if spec.github is None:
-            found = await self._git(project, spec, obj, at_hand)
-        else:
-            found = await self._github(project, spec, obj, await self._reading(project, at_hand))
-        # What was refused is told in the status, and asked again because of that. What failed is still in doubt.
-        self.forget(key_of(obj))
-        return found
+        if spec.github is not None:
+            return await self._github(project, spec, obj, await self._reading(project, at_hand))
+        return await self._git(project, spec, obj, at_hand)
 
     async def head(self, project: Project, facts: SourceFacts, at_hand: AtHand) -> str:
         """Return the commit at the tip of the branch, as it is now."""
@@ -151,8 +142,8 @@ class Sources:
             return self._origin(project).api_url == token_api
         return spec.git is not None and self._platform.serves(token_api, spec.git.url)
 
-    def _known(self, project: Project, obj: Object) -> SourceFacts | None:
-        """Read the facts back from the status, where they were found for this very spec, and are ours."""
+    def known(self, project: Project, obj: Object) -> SourceFacts | None:
+        """Read the facts back from the status, where they were found for this very spec, and are ours; else None."""
         status: Mapping[str, Any] = obj.get("status") or {}
         source: Mapping[str, Any] = status.get("source") or {}
         found = next((c for c in status.get("conditions") or () if c["type"] == ConditionType.SOURCE_RESOLVED), None)
@@ -193,6 +184,7 @@ class Sources:
         return SourceFacts(
             provider=str(source.get("provider")),
             full_name=source["fullName"],
+            spec_name=source.get("specName"),
             url=self._clone_url(project, source["fullName"]),
             branch=source["branch"],
             decided_sha=source["decidedSha"],
@@ -242,6 +234,7 @@ class Sources:
         return SourceFacts(
             provider=GITHUB,
             full_name=found.full_name,
+            spec_name=spec.github.repository,
             url=f"{origin.web_url}/{found.full_name}.git",
             branch=branch,
             decided_sha=head,
@@ -333,10 +326,11 @@ def _git_name(url: str) -> str:
 
 
 def _check_identity(spec: SourceSpec, before: Mapping[str, Any], found: RepositoryFacts) -> None:
-    """Refuse another repository under the name of the one that was meant."""
+    """Refuse another repository under the name of the one that was meant: its present one, or the one in the spec."""
     assert spec.github is not None  # noqa: S101 - the caller looked
     asserted = spec.github.repository_id
-    same_name = str(before.get("fullName") or "").casefold() == spec.github.repository.casefold()
+    names = {str(before.get(field) or "").casefold() for field in ("fullName", "specName")}
+    same_name = spec.github.repository.casefold() in names
     remembered = before.get("repositoryId") if same_name else None
     expected = asserted or remembered
     if expected is not None and expected != found.id:

@@ -81,6 +81,8 @@ class Shop:
     token: str = field(repr=False)
 
     name: str = "shop"
+    # The installation's id, where one covers the repository.
+    installation: int = 0
 
     @classmethod
     def open(cls, people: People, hub: Hub, token: str, *, name: str = "shop", **spec: Any) -> Shop:

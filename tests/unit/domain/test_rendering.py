@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from mooring.domain import names, rendering
-from mooring.domain.manifests import DeploymentInputs, deployment, versions
+from mooring.domain.manifests import DeploymentInputs, checkout, deployment, versions
 from mooring.domain.plans import Action, plan_children
-from mooring.domain.projects import Ingredients, manifests
+from mooring.domain.projects import Ingredients, SourceFacts, manifests
 from mooring.domain.resources import Project
 from mooring.domain.resources.project_status import RevisionStatus, Trigger
-from tests.unit.objects import OTHER_PAT, PAT, project
+from tests.unit.objects import OTHER_PAT, PAT, SHA, project
 
 REVISION = RevisionStatus(trigger=Trigger.CREATE)
 ROLLED = RevisionStatus(trigger=Trigger.TOKEN)
 VERSION = names.TEMPLATE_VERSION_ANNOTATION
 UID = "uid-shop"
+OTHER_SHA = "b" * 40
 
 
 def second(found: Project, inputs: DeploymentInputs) -> dict[str, Any]:
@@ -209,3 +211,80 @@ def test_what_a_newer_release_rendered_is_rendered_anew_when_there_is_a_reason(
 ) -> None:
     wish = wanted(of_a_newer_release(monkeypatch), ingredients, revision)
     assert version_of(wish) == "2"
+
+
+# --- names of a repository ---
+
+AT = RevisionStatus(sha=SHA, trigger=Trigger.CREATE, checkout_image="img:1")
+
+
+def follows(name: str, said: str = "acme/shop", *, generation: int = 1, **more: Any) -> Ingredients:
+    """Return a Project that says one name of its repository, which has another one now."""
+    spec = {"source": {"github": {"repository": said}}, **more.pop("spec", {})}
+    url = f"{more.pop('web', 'https://github.com')}/{name}.git"
+    facts = SourceFacts("GitHub", name, url, "main", SHA, SHA, repository_id=7)
+    return replace(made_of(spec, generation=generation, **more), source=facts)
+
+
+def url_of(found: Mapping[str, Any]) -> str | None:
+    return checkout.url_of(pods(found)["spec"])
+
+
+FOUND = manifests(follows("acme/shop"), AT)["Deployment"]
+
+
+def wish_for(ingredients: Ingredients, revision: RevisionStatus = AT, found: Any = FOUND) -> dict[str, Any]:
+    return rendering.wanted(ingredients, revision, found)["Deployment"]
+
+
+def test_a_rename_writes_nothing() -> None:
+    renamed = follows("acme/store")
+    assert wish_for(renamed) == FOUND
+    assert rendering.as_it_is(renamed, AT, FOUND)["Deployment"] == FOUND
+    assert plan_children({"Deployment": wish_for(renamed)}, {"Deployment": FOUND}, uid=UID).steps == ()
+
+
+@pytest.mark.parametrize(
+    ("ingredients", "revision"),
+    [
+        (follows("acme/store"), AT.model_copy(update={"sha": OTHER_SHA})),
+        (follows("acme/store", token=OTHER_PAT), AT.model_copy(update={"trigger": Trigger.TOKEN})),
+        (follows("acme/store", restart="now"), AT.model_copy(update={"trigger": Trigger.MANUAL})),
+        (follows("acme/store", generation=2, spec={"workload": {"image": "x:2"}}), AT),
+        # A person wrote the present name, or another repository, of which this commit is one, too.
+        (follows("acme/store", "acme/store", generation=2), AT),
+    ],
+    ids=["push", "token", "restart", "spec", "name"],
+)
+def test_pods_that_are_made_anew_anyway_take_the_present_name(
+    ingredients: Ingredients, revision: RevisionStatus
+) -> None:
+    wish = wish_for(ingredients, revision)
+    assert url_of(wish) == "https://github.com/acme/store.git"
+
+
+def test_what_leaves_pods_alone_leaves_the_name_alone() -> None:
+    wish = wish_for(follows("acme/store", generation=2, spec={"suspend": True}))
+    assert pods(wish) == pods(FOUND)
+
+
+def test_a_second_rename_after_a_rollout_rolls_nothing_either() -> None:
+    found = wish_for(follows("acme/store"), AT.model_copy(update={"sha": OTHER_SHA}))
+    again = follows("acme/boutique")
+    assert rendering.wanted(again, AT.model_copy(update={"sha": OTHER_SHA}), found)["Deployment"] == found
+
+
+def test_a_name_at_another_host_is_another_repository() -> None:
+    wish = wish_for(follows("acme/shop", web="https://github.example.com"))
+    assert url_of(wish) == "https://github.example.com/acme/shop.git"
+
+
+@pytest.mark.parametrize("name", ["acme/shop", "acme/store"])
+def test_a_url_that_somebody_edited_is_no_former_name(name: str) -> None:
+    found = copy.deepcopy(FOUND)
+    arguments = pods(found)["spec"]["initContainers"][0]["args"]
+    arguments[arguments.index("--url=https://github.com/acme/shop.git")] = "--url=https://github.com/acme/evil.git"
+    assert url_of(wish_for(follows(name), found=found)) == f"https://github.com/{name}.git"
+    # Nor does it hide that the Deployment was applied for this very wish.
+    drawn = rendering.as_it_is(follows("acme/shop"), AT, found)["Deployment"]
+    assert drawn["metadata"]["annotations"] == FOUND["metadata"]["annotations"]

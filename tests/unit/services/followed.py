@@ -47,6 +47,9 @@ class OneRepository:
     tip: str = A
     default_branch: str = "main"
     id: int = REPOSITORY
+    # Its present name, where that is another than the one it is asked for by.
+    name: str | None = None
+    private: bool = True
     on_branch: frozenset[str] = frozenset()
     comparisons: dict[tuple[str, str], Comparison | None] = field(default_factory=dict)
     # Raised by the next questions of a name, for as long as it stands here.
@@ -74,7 +77,9 @@ class OneRepository:
     async def repository(self, origin: Origin, token: str | None, full_name: str, *, namespace: str) -> RepositoryFacts:
         """Tell of the repository."""
         self._ask("repository", token, origin, namespace)
-        return RepositoryFacts(self.id, "R_7", full_name, private=True, default_branch=self.default_branch)
+        return RepositoryFacts(
+            self.id, "R_7", self.name or full_name, private=self.private, default_branch=self.default_branch
+        )
 
     async def head(self, origin: Origin, token: str | None, repository_id: int, branch: str, *, namespace: str) -> str:
         """Tell the head."""

@@ -16,7 +16,6 @@ from mooring.domain.reasons import Reason
 from mooring.domain.resources.project import Project
 from mooring.ports import Object
 from mooring.services.sources import Sources
-from mooring.services.store import key_of
 from tests.unit.objects import NOW, raw_project
 from tests.unit.services.followed import AT_HAND, A, B, C, World, parsed
 from tests.unit.services.platforms import Nothing, platform
@@ -50,8 +49,8 @@ def test_a_commit_is_never_looked_for_in_another_repository() -> None:
 # --- what is known, and what GitHub is asked again ---
 
 
-async def found(world: World, obj: Object) -> SourceFacts:
-    facts = await world.sources.find(parsed(obj), obj, AT_HAND)
+async def found(world: World, obj: Object, *, anew: bool = False) -> SourceFacts:
+    facts = await world.sources.find(parsed(obj), obj, AT_HAND, anew=anew)
     assert facts is not None
     return facts
 
@@ -78,21 +77,17 @@ async def test_what_is_not_proven_is_asked_again(claim: dict[str, Any]) -> None:
     assert facts.proof == world.project()["status"]["source"]["proof"]
 
 
-async def test_what_is_in_doubt_is_proven_again_once() -> None:
+async def test_what_is_in_doubt_is_proven_again() -> None:
     world = World()
     obj = world.project(source={"readAt": "2026-02-01T00:00:00Z"})
-    world.sources.prove_again(key_of(obj))
     world.github.troubles["repository"] = Transient(Reason.GITHUB_UNAVAILABLE, "GitHub is away.")
     with pytest.raises(Transient):
-        await found(world, obj)
+        await found(world, obj, anew=True)
     del world.github.troubles["repository"]
-    facts = await found(world, obj)
+    facts = await found(world, obj, anew=True)
     assert (facts.fresh, facts.proof) == (True, obj["status"]["source"]["proof"])
     # What runs is still what was decided on, and when that was.
     assert (facts.sha, facts.read_at, world.github.asked) == (A, "2026-02-01T00:00:00Z", ["repository"] * 2)
-    assert not (await found(world, obj)).fresh
-    world.sources.prove_again(key_of(obj))
-    world.sources.forget(key_of(obj))
     assert not (await found(world, obj)).fresh
 
 
@@ -141,6 +136,45 @@ async def test_another_repository_under_the_name_is_refused() -> None:
     world.github.id = 8
     with pytest.raises(Stalled) as refused:
         await found(world, world.project(source={"proof": None}))
+    assert refused.value.reason is Reason.REPOSITORY_CHANGED
+
+
+async def test_a_repository_is_known_by_its_id_whatever_it_is_called() -> None:
+    world = World()
+    world.github.name, world.github.private = "umbrella/store", False
+    obj = world.project()
+    facts = await world.sources.find(parsed(obj), obj, AT_HAND, anew=True)
+    assert facts is not None
+    assert (facts.full_name, facts.spec_name, facts.private) == ("umbrella/store", "acme/shop", False)
+    assert facts.url == "https://github.com/umbrella/store.git"
+    assert (facts.proof, facts.sha) == (obj["status"]["source"]["proof"], A)
+    assert world.github.asked == ["repository"]
+
+
+RENAMED = {"fullName": "acme/store", "specName": "Acme/Shop"}
+
+
+async def test_what_was_found_by_the_name_in_the_spec_is_remembered() -> None:
+    world = World()
+    facts = await found(world, world.project(source=RENAMED))
+    assert (facts.full_name, facts.spec_name, world.github.asked) == ("acme/store", "Acme/Shop", [])
+    assert facts.status()["specName"] == "Acme/Shop"
+
+
+@pytest.mark.parametrize(
+    ("said", "is_refused"),
+    # The name that it had, the one that it has now; a person means another repository by any other one.
+    [("acme/shop", True), ("acme/store", True), ("acme/third", False)],
+)
+async def test_another_repository_under_a_former_name_is_refused(said: str, *, is_refused: bool) -> None:
+    world = World()
+    world.github.id = 8
+    obj = world.project(source={**RENAMED, "proof": None}, follow={"github": {"repository": said}})
+    if not is_refused:
+        assert (await found(world, obj)).repository_id == 8
+        return
+    with pytest.raises(Stalled) as refused:
+        await found(world, obj)
     assert refused.value.reason is Reason.REPOSITORY_CHANGED
 
 

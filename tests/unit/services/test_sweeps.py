@@ -9,7 +9,6 @@ import pytest
 from mooring.domain.errors import Stalled, Transient, Waiting
 from mooring.domain.reasons import Reason
 from mooring.domain.sweeping import Listed
-from mooring.services.store import Key
 from mooring.services.sweep_groups import By, Group
 from mooring.services.sweeps import Doubt
 from tests.unit.objects import NOW, OTHER_PAT, PAT
@@ -331,4 +330,3 @@ async def test_a_hook_that_did_not_tell_of_a_push_is_looked_at_at_once(bench: Be
 def test_the_key_of_a_group_tells_no_token() -> None:
     assert PAT not in repr(PERSON)
     assert str(CLONES) == f"Installation {TEAM}/{CLONES.name}"
-    assert Key("Project", TEAM, "r1") != PERSON

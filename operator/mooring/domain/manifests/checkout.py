@@ -24,6 +24,7 @@ DEFAULT_ID = 65532
 """User and group where the spec names none: numbers, because a node cannot tell that a named user is not root."""
 SCRATCH_LIMIT = "256Mi"
 """Git's own temporary files; packs and objects lie in the workspace."""
+_URL = "--url="
 RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"cpu": "1", "memory": "512Mi"}}
 """An init container's request is not added to the workload's: the larger of the two counts. Unpacking a large
 repository takes some hundred MiB; the limit keeps a hostile one from taking the node's memory."""
@@ -84,25 +85,27 @@ def volumes(source: CheckoutSource) -> list[dict[str, Any]]:
     return result
 
 
+def url_of(pod: Mapping[str, Any]) -> str | None:
+    """Return the URL that the checkout of a running pod's spec fetches, if it has one."""
+    arguments = [container.get("args") or () for container in pod.get("initContainers") or () if _is_ours(container)]
+    found = [text.removeprefix(_URL) for text in (arguments[0] if arguments else ()) if text.startswith(_URL)]
+    return found[0].replace("$$", "$") if found else None
+
+
+def _is_ours(container: Mapping[str, Any]) -> bool:
+    return bool(container["name"] == CONTAINER)
+
+
 def credential_of(pod: Mapping[str, Any], url: str) -> str | None:
     """Return the Secret that the checkout of a running pod's spec fetches this very URL with, if any."""
     fetches = any(
-        container["name"] == CONTAINER
-        and f"--url={_verbatim(url)}" in (container.get("args") or ())
+        _is_ours(container)
+        and f"{_URL}{_verbatim(url)}" in (container.get("args") or ())
         and any(mount["name"] == CREDENTIAL_VOLUME for mount in container.get("volumeMounts") or ())
         for container in pod.get("initContainers") or ()
     )
     named = [volume.get("secret") or {} for volume in pod.get("volumes") or () if volume["name"] == CREDENTIAL_VOLUME]
     return named[0].get("secretName") if fetches and named else None
-
-
-def url_of(pod: Mapping[str, Any]) -> str | None:
-    """Return the URL that the checkout of a running pod's spec fetches, if any."""
-    prefix = "--url="
-    found = [container for container in pod.get("initContainers") or () if container["name"] == CONTAINER]
-    arguments = [str(argument) for container in found for argument in container.get("args") or ()]
-    urls = [argument.removeprefix(prefix) for argument in arguments if argument.startswith(prefix)]
-    return urls[0].replace("$$", "$") if urls else None
 
 
 def _arguments(source: CheckoutSource) -> list[str]:

@@ -64,6 +64,8 @@ class SourceStatus(Model):
     """GitHub's other id of the repository, for its GraphQL API."""
     full_name: Line | None = None
     """Its present name; for a plain git URL, host and path."""
+    spec_name: Line | None = None
+    """The name in the spec by which it was found; a rename leaves it as it is."""
     private: Flag | None = None
     """Whether strangers cannot see it."""
     branch: Ref | None = None
@@ -113,7 +115,9 @@ class DeliveryStatus(Model):
     delivery: Word | None = None
     """The delivery's GUID."""
     event: Word | None = None
-    """The event. Example: `push`."""
+    """The event: `push` or `repository`."""
+    action: Word | None = None
+    """What happened to the repository. Example: `renamed`."""
     sha: Sha | None = None
     """The head after the push."""
     ref: Ref | None = None

@@ -26,7 +26,8 @@ _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _LARGEST_ID = 2**53
 # The events that something follows from.
 PUSH = "push"
-NOTICES = frozenset({"installation", "installation_repositories", "installation_target", "repository"})
+REPOSITORY = "repository"
+NOTICES = frozenset({"installation", "installation_repositories", "installation_target", REPOSITORY})
 
 
 class BadPayload(Exception):
@@ -63,6 +64,7 @@ class Notice:
     action: str | None
     installation_id: int | None
     repository_id: int | None
+    sender: str | None = None
 
 
 Event = Push | Notice
@@ -76,8 +78,9 @@ def read(event: str, payload: Mapping[str, Any]) -> Event | None:
         return Notice(
             event,
             _word(payload.get("action"), "action"),
-            _id_in(payload, "installation", required=event != "repository"),
-            _id_in(payload, "repository", required=event == "repository"),
+            _id_in(payload, "installation", required=event != REPOSITORY),
+            _id_in(payload, "repository", required=event == REPOSITORY),
+            _login(payload.get("sender")),
         )
     return None
 

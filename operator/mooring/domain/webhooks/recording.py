@@ -1,10 +1,12 @@
-"""What is recorded of pushes in the status of a Project: the newest as the hint, the last twenty for people.
+"""What is recorded of deliveries in the status of a Project: the newest push as the hint, the last twenty for people.
 
 A push is recorded, or superseded by a newer recorded one (D1). What was recorded already changes nothing, under
 whichever delivery it comes: a capture of last week that somebody sends again leaves no trace.
 
 One thing must not happen: that a push is called old although nobody has read the branch since. So wherever it is not
 certain which of two came first, the later arrival is recorded: the branch is then read once more, and that is all.
+
+What happened to the repository itself is among the twenty alone. Whoever finds it there asks GitHub for the repository.
 """
 
 from __future__ import annotations
@@ -18,14 +20,14 @@ from typing import Any
 from mooring.domain.conditions import timestamp
 from mooring.domain.resources.project_status import DELIVERIES_MAX
 from mooring.domain.status import without_nothing
-from mooring.domain.webhooks.events import PUSH, Push
+from mooring.domain.webhooks.events import PUSH, REPOSITORY, Push
 
 # How far clocks may be apart: ours and GitHub's, and those of two gateways.
 CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 class Told(StrEnum):
-    """What became of a push."""
+    """What became of a delivery."""
 
     RECORDED = "recorded"
     DUPLICATE = "duplicate"
@@ -49,6 +51,16 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """Something that happened to the repository itself, as it was told."""
+
+    delivery: str
+    received_at: datetime
+    action: str | None = None
+    sender: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """What to write (None: nothing), and what became of each arrival, in their order."""
 
@@ -56,31 +68,41 @@ class Record:
     told: tuple[Told, ...]
 
 
-def judge(status: Mapping[str, Any], arrival: Arrival) -> Told:
+def judge(status: Mapping[str, Any], arrival: Arrival | Report) -> Told:
     """Compare an arrival with what is stored."""
     stored, deliveries = status.get("push"), status.get("deliveries") or ()
     if any(entry.get("delivery") == arrival.delivery for entry in deliveries):
         return Told.DUPLICATE
-    if not stored:
+    if isinstance(arrival, Report) or not stored:
         return Told.RECORDED
     if _is_same(stored, arrival):
         return Told.DUPLICATE
     return Told.SUPERSEDED if _is_older(stored, deliveries, arrival) else Told.RECORDED
 
 
-def record(status: Mapping[str, Any], arrivals: Sequence[Arrival]) -> Record:
+def record(status: Mapping[str, Any], arrivals: Sequence[Arrival | Report]) -> Record:
     """Take arrivals in, one after the other."""
     push, deliveries = status.get("push"), list(status.get("deliveries") or ())
     told: list[Told] = []
+    fields: dict[str, Any] = {}
     for arrival in arrivals:
         found = judge({"push": push, "deliveries": deliveries}, arrival)
         told.append(found)
-        if found is Told.RECORDED:
-            push = _hint(arrival)
-            deliveries = [_line(arrival), *deliveries][:DELIVERIES_MAX]
-    if Told.RECORDED not in told:
-        return Record(None, tuple(told))
-    return Record({"push": push, "deliveries": deliveries}, tuple(told))
+        if found is not Told.RECORDED:
+            continue
+        if isinstance(arrival, Arrival):
+            fields["push"] = push = _hint(arrival)
+        fields["deliveries"] = deliveries = [_line(arrival), *deliveries][:DELIVERIES_MAX]
+    return Record(fields or None, tuple(told))
+
+
+def reports(status: Mapping[str, Any]) -> dict[str, datetime | None]:
+    """Return when each delivery about the repository itself came that a status tells of, by its GUID."""
+    return {
+        str(entry["delivery"]): _time(entry.get("receivedAt"))
+        for entry in status.get("deliveries") or ()
+        if entry.get("event") == REPOSITORY and entry.get("delivery")
+    }
 
 
 def _is_same(stored: Mapping[str, Any], arrival: Arrival) -> bool:
@@ -161,15 +183,10 @@ def _hint(arrival: Arrival) -> dict[str, Any]:
     }
 
 
-def _line(arrival: Arrival) -> dict[str, Any]:
-    push = arrival.push
-    return without_nothing(
-        {
-            "delivery": arrival.delivery,
-            "event": PUSH,
-            "sha": push.sha,
-            "ref": push.ref,
-            "sender": push.sender,
-            "receivedAt": timestamp(arrival.received_at),
-        }
-    )
+def _line(arrival: Arrival | Report) -> dict[str, Any]:
+    if isinstance(arrival, Report):
+        about = {"event": REPOSITORY, "action": arrival.action, "sender": arrival.sender}
+    else:
+        push = arrival.push
+        about = {"event": PUSH, "sha": push.sha, "ref": push.ref, "sender": push.sender}
+    return without_nothing({"delivery": arrival.delivery, **about, "receivedAt": timestamp(arrival.received_at)})

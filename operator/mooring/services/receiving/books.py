@@ -1,4 +1,4 @@
-"""What is recorded in which objects: pushes in Projects, and notices in GitHubInstallations."""
+"""What is recorded in which objects: what happens to a repository in Projects, notices in GitHubInstallations."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import datetime
 from mooring.domain.conditions import timestamp
 from mooring.domain.names import OwnKind
 from mooring.domain.webhooks.following import Followed
-from mooring.domain.webhooks.recording import Arrival, Told, record
+from mooring.domain.webhooks.recording import Arrival, Report, Told, record
 from mooring.ports import Object
 from mooring.services.receiving.followers import Followers
 from mooring.services.receiving.places import Place
@@ -18,15 +18,18 @@ from mooring.services.receiving.recorder import Decision
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A push for a Project, which followed its ref when it was looked up."""
+    """A push, or a report of the repository, for a Project that followed it when it was looked up."""
 
     uid: str
     followed: Followed
-    arrival: Arrival
+    arrival: Arrival | Report
 
 
 class Pushes:
-    """Pushes are recorded in the status of Projects, in `push` and `deliveries`."""
+    """Pushes are recorded in the status of Projects, in `push` and `deliveries`; reports in `deliveries` alone.
+
+    Both share one book, and so the same writes.
+    """
 
     kind: OwnKind = "Project"
 
@@ -34,7 +37,7 @@ class Pushes:
         self._followers = followers
 
     def decide(self, place: Place, entries: Sequence[Pushed]) -> Decision | None:
-        """Take the pushes in that concern the Project still: it may have changed, or made way for another one."""
+        """Take those in that concern the Project still: it may have changed, or made way for another one."""
         known = self._followers.get(place)
         if known is None:
             return None

@@ -1,18 +1,22 @@
 """What becomes of a delivery whose signature is good, and what its sender is told: `ports.Receiver`.
 
 A payload is a hint, and speaks only of what its signature covers (T6). Two things follow from deliveries: a push is
-recorded in the Projects that follow its ref, a notice in the GitHubInstallations that have to be read again. Told is
-only what is stored (D1).
+recorded in the Projects that follow its ref, a notice in the GitHubInstallations that have to be read again. What
+happened to a repository is recorded in both: the Projects that follow it prove it anew. Told is only what is stored
+(D1).
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
-from mooring.domain.webhooks.events import Notice, Push
-from mooring.domain.webhooks.recording import Arrival, Told
+from mooring.domain.webhooks.events import REPOSITORY, Notice, Push
+from mooring.domain.webhooks.recording import Arrival, Report, Told
 from mooring.ports import Clock, Event, Hook, Verdict
 from mooring.services.receiving.books import Noticed, Pushed
 from mooring.services.receiving.followers import Followers
@@ -21,8 +25,6 @@ from mooring.services.receiving.places import Place
 from mooring.services.receiving.recorder import NotRecorded, Recorder
 
 log = logging.getLogger(__name__)
-
-REPOSITORY = "repository"
 
 
 class Caches(Protocol):
@@ -86,7 +88,7 @@ class DeliveryReceiver:
         ]
         if not wanted:
             return self._nobody("No Project follows this branch by way of this webhook.")
-        return _verdict(delivery, "Project", wanted, await self._pushes.record(wanted))
+        return _verdict(delivery, [_Part("Project", wanted, await self._pushes.record(wanted))])
 
     async def _notice(self, hook: Hook, notice: Notice, delivery: str) -> Verdict:
         received_at = self._clock.now()
@@ -95,9 +97,22 @@ class DeliveryReceiver:
             for place in self._concerned(hook, notice)
             if (known := self._followers.installations.get(place)) is not None
         ]
-        if not wanted:
-            return self._nobody("No GitHubInstallation of this webhook is concerned.")
-        return _verdict(delivery, "GitHubInstallation", wanted, await self._notices.record(wanted))
+        reported = self._reported(hook, notice, delivery, received_at)
+        if not wanted and not reported:
+            return self._nobody("No Project or GitHubInstallation of this webhook is concerned.")
+        found, told = await asyncio.gather(self._pushes.record(reported), self._notices.record(wanted))
+        return _verdict(delivery, [_Part("Project", reported, found), _Part("GitHubInstallation", wanted, told)])
+
+    def _reported(self, hook: Hook, notice: Notice, delivery: str, received_at: datetime) -> list[tuple[Place, Pushed]]:
+        """Return what is recorded in Projects of an event that is about a repository itself."""
+        if notice.event != REPOSITORY or notice.repository_id is None:
+            return []
+        report = Report(delivery, received_at, notice.action, notice.sender)
+        return [
+            (place, Pushed(known.uid, followed, report))
+            for place, known in self._followers.of_repository(hook.origin, notice.repository_id, hook.vias)
+            if (followed := known.followed) is not None
+        ]
 
     def _concerned(self, hook: Hook, notice: Notice) -> Iterable[Place]:
         installations = self._followers.installations
@@ -120,26 +135,36 @@ def _ignored(sentence: str) -> Verdict:
     return Verdict(200, "ignored", sentence)
 
 
-def _verdict(
-    delivery: str,
-    kind: str,
-    wanted: Sequence[tuple[Place, object]],
-    outcomes: Sequence[Told | NotRecorded | None],
-) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What became of one delivery in the objects of one kind."""
+
+    kind: str
+    wanted: Sequence[tuple[Place, object]]
+    outcomes: Sequence[Told | NotRecorded | None]
+
+
+def _verdict(delivery: str, parts: Sequence[_Part]) -> Verdict:
     """Put together what became of one delivery in many objects: it is recorded when it is in all of them."""
-    missed = [(place, found) for (place, _), found in zip(wanted, outcomes, strict=True) if _is_missed(found)]
+    missed = [
+        (part.kind, place, found)
+        for part in parts
+        for (place, _), found in zip(part.wanted, part.outcomes, strict=True)
+        if isinstance(found, NotRecorded)
+    ]
     if missed:
-        place, why = missed[0]
         log.warning(
             "delivery %s is not recorded in %d of %d objects, the first being %s %s: %s",
-            *(delivery, len(missed), len(wanted), kind, place, why),
+            *(delivery, len(missed), sum(len(part.wanted) for part in parts), *missed[0]),
         )
-        return Verdict(503, "unavailable", f"It could not be recorded in {_count(len(missed), kind)}; send it again.")
+        counts = [(part.kind, sum(kind == part.kind for kind, *_ in missed)) for part in parts]
+        return Verdict(503, "unavailable", f"It could not be recorded in {_counted(counts)}; send it again.")
     for told, status, outcome, sentence in _OUTCOMES:
-        count = sum(found is told for found in outcomes)
-        if count:
-            return Verdict(status, outcome, sentence.format(_count(count, kind)))
-    return _ignored(f"What followed it has changed meanwhile ({_count(len(wanted), kind)}).")
+        counts = [(part.kind, sum(found is told for found in part.outcomes)) for part in parts]
+        if any(count for _, count in counts):
+            return Verdict(status, outcome, sentence.format(_counted(counts)))
+    everybody = _counted([(part.kind, len(part.wanted)) for part in parts])
+    return _ignored(f"What followed it has changed meanwhile ({everybody}).")
 
 
 # What was recorded anywhere counts most.
@@ -150,9 +175,5 @@ _OUTCOMES: tuple[tuple[Told, int, str, str], ...] = (
 )
 
 
-def _is_missed(found: Told | NotRecorded | None) -> bool:
-    return isinstance(found, NotRecorded)
-
-
-def _count(number: int, kind: str) -> str:
-    return f"{number} {kind}" + ("s" if number > 1 else "")
+def _counted(counts: Iterable[tuple[str, int]]) -> str:
+    return " and ".join(f"{count} {kind}" + ("s" if count > 1 else "") for kind, count in counts if count)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mooring.domain.conditions import timestamp
 from mooring.domain.resources.project_status import DELIVERIES_MAX, ProjectStatus
 from mooring.domain.webhooks.events import Push
-from mooring.domain.webhooks.recording import CLOCKS_DIFFER, Arrival, Told, judge, record
+from mooring.domain.webhooks.recording import CLOCKS_DIFFER, Arrival, Report, Told, judge, record, reports
 
 NOW = datetime(2026, 1, 31, 12, 0, tzinfo=UTC)
 MAIN = "refs/heads/main"
@@ -31,6 +31,11 @@ def arrival(
     return Arrival(replace(about, **push), delivery or f"guid-{number}", NOW + received * SECOND)
 
 
+def report(number: int, *, received: int = 3600) -> Report:
+    """Something that happened to the repository."""
+    return Report(f"report-{number}", NOW + received * SECOND, "renamed", "octocat")
+
+
 def merged(status: Mapping[str, Any], fields: Mapping[str, Any] | None) -> dict[str, Any]:
     """Apply a merge patch (RFC 7386), as the API server does."""
     result = dict(status)
@@ -44,11 +49,11 @@ def merged(status: Mapping[str, Any], fields: Mapping[str, Any] | None) -> dict[
     return result
 
 
-def stored(*arrivals: Arrival, status: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def stored(*arrivals: Arrival | Report, status: Mapping[str, Any] | None = None) -> dict[str, Any]:
     return merged(status or {}, record(status or {}, arrivals).fields)
 
 
-def told(status: Mapping[str, Any], *arrivals: Arrival) -> list[Told]:
+def told(status: Mapping[str, Any], *arrivals: Arrival | Report) -> list[Told]:
     return list(record(status, arrivals).told)
 
 
@@ -298,3 +303,69 @@ def test_nothing_earlier_changes_anything_when_it_is_sent_again(
 
     assert found.fields is None
     assert set(found.told) <= {Told.DUPLICATE, Told.SUPERSEDED}
+
+
+# --- what happened to the repository itself ---
+
+
+def test_a_report_is_a_line_and_no_push() -> None:
+    found = record({}, [report(1, received=2)])
+
+    assert found.told == (Told.RECORDED,)
+    assert found.fields == {
+        "deliveries": [
+            {
+                "delivery": "report-1",
+                "event": "repository",
+                "action": "renamed",
+                "sender": "octocat",
+                "receivedAt": "2026-01-31T12:00:02Z",
+            }
+        ]
+    }
+    ProjectStatus.model_validate(found.fields)
+
+
+def test_a_report_without_more_says_less() -> None:
+    found = record({}, [Report("d", NOW)])
+
+    assert found.fields == {
+        "deliveries": [{"delivery": "d", "event": "repository", "receivedAt": "2026-01-31T12:00:00Z"}]
+    }
+
+
+def test_a_report_leaves_the_push_alone_and_a_push_the_report() -> None:
+    before = stored(arrival(1))
+    after = stored(report(1), status=before)
+
+    assert after["push"] == before["push"]
+    assert [line["delivery"] for line in after["deliveries"]] == ["report-1", "guid-1"]
+    mixed = record(after, [report(2), arrival(2), report(3)])
+    assert mixed.told == (Told.RECORDED,) * 3
+    assert mixed.fields is not None
+    assert mixed.fields["push"]["delivery"] == "guid-2"
+    assert [line["delivery"] for line in mixed.fields["deliveries"]][:3] == ["report-3", "guid-2", "report-2"]
+
+
+def test_a_report_counts_once() -> None:
+    once = stored(report(1))
+
+    assert told(once, report(1), report(2), report(2)) == [Told.DUPLICATE, Told.RECORDED, Told.DUPLICATE]
+    assert record(once, [report(1)]).fields is None
+
+
+def test_reports_share_the_room_of_pushes() -> None:
+    status = stored(*(report(number) for number in range(30)))
+
+    assert len(status["deliveries"]) == DELIVERIES_MAX
+    assert list(reports(status)) == [f"report-{number}" for number in range(29, 29 - DELIVERIES_MAX, -1)]
+
+
+def test_reports_are_read_back_with_their_time() -> None:
+    status = stored(arrival(1), report(1, received=5))
+
+    assert reports(status) == {"report-1": NOW + 5 * SECOND}
+    assert reports({}) == {}
+    # Others may write a status.
+    odd = [{"event": "repository"}, {"event": "repository", "delivery": "d", "receivedAt": "yesterday"}]
+    assert reports({"deliveries": odd}) == {"d": None}

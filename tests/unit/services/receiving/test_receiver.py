@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mooring.domain.errors import Stalled
+from mooring.domain.reasons import Reason
 from mooring.domain.webhooks.keys import AppHook, app_path_id, hook_path_id
 from mooring.ports import Hook
 from tests.unit.services.receiving.made_time import run
@@ -138,7 +141,9 @@ def test_an_event_of_an_installation_reaches_those_in_scope(folder: Path) -> Non
         store.get("other", kind="GitHubInstallation")["status"]["installationId"] = 5
         replica.followers.put_installation(store.change(store.get("other", kind="GitHubInstallation")))
         for event in ("installation", "installation_repositories", "installation_target"):
-            verdict = await replica.take(event, {"installation": {"id": INSTALLATION_ID}}, delivery=event)
+            # Whatever else it names, it is about the installation.
+            payload = {"installation": {"id": INSTALLATION_ID}, "repository": {"id": REPOSITORY_ID}}
+            verdict = await replica.take(event, payload, delivery=event)
             assert (verdict.status, verdict.sentence) == (202, "Recorded in 1 GitHubInstallation.")
             assert store.get("lent", kind="GitHubInstallation")["status"]["hint"]["event"] == event
         hints = [name for (kind, _, name), obj in store.objects.items() if "hint" in obj.get("status", {})]
@@ -152,15 +157,91 @@ def test_an_event_of_a_repository_reaches_those_through_which_it_is_followed(fol
     async def scene() -> None:
         store = two_teams()
         replica = replica_of(store, folder)
-        payload = {"action": "renamed", "repository": {"id": REPOSITORY_ID}}
-        verdict = await replica.take("repository", payload, hook=replica.hook(app_path("team-a")))
-        assert verdict.status == 202
+        hook = replica.hook(app_path("team-a"))
+        verdict = await replica.take("repository", RENAMED, hook=hook)
+        assert (verdict.status, verdict.sentence) == (202, "Recorded in 1 Project and 1 GitHubInstallation.")
         assert [key for key, obj in store.objects.items() if "hint" in obj["status"]] == [
             ("GitHubInstallation", "team-a", "acme")
         ]
+        assert reported(store) == ["by-app"]
+        verdict = await replica.take("repository", RENAMED, hook=hook)
+        assert (verdict.status, verdict.outcome) == (200, "duplicate")
+        assert verdict.sentence == "This is recorded in 1 Project and 1 GitHubInstallation already."
         # A repository's hook has no installation behind it.
-        verdict = await replica.take("repository", payload, hook=replica.hook(hook_path("team-a")))
-        assert (verdict.status, verdict.outcome) == (200, "ignored")
+        hook = replica.hook(hook_path("team-a"))
+        verdict = await replica.take("repository", RENAMED, hook=hook)
+        assert (verdict.status, verdict.sentence) == (202, "Recorded in 1 Project.")
+        assert reported(store) == ["by-app", "by-hook"]
+        assert (
+            await replica.take("repository", RENAMED, hook=hook)
+        ).sentence == "This is recorded in 1 Project already."
+        assert not any("push" in obj["status"] for obj in store.objects.values())
+        (line,) = store.get("by-hook")["status"]["deliveries"]
+        assert (line["event"], line["action"], line["delivery"], line["sender"]) == (
+            *("repository", "renamed"),
+            *("guid", "alice"),
+        )
+        await replica.close()
+
+    run(scene())
+
+
+RENAMED = {"action": "renamed", "repository": {"id": REPOSITORY_ID}, "sender": {"login": "alice"}}
+
+
+def reported(store: Store) -> list[str]:
+    """Return the Projects that were told of something else than a push."""
+    return sorted(
+        name
+        for (kind, _, name), obj in store.objects.items()
+        if kind == "Project" and any(line["event"] == "repository" for line in obj["status"].get("deliveries", ()))
+    )
+
+
+def test_a_repository_that_nobody_follows_by_this_way_concerns_nobody(folder: Path) -> None:
+    """The proof is of another origin, another repository, another way, or none any more."""
+
+    async def scene() -> None:
+        store = two_teams()
+        replica = replica_of(store, folder)
+        hook = replica.hook(app_path("team-a"))
+        for payload, by in (
+            ({**RENAMED, "repository": {"id": 1}}, hook),
+            (RENAMED, replace(hook, origin="https://api.github.com")),
+            (RENAMED, replace(hook, vias=frozenset())),
+        ):
+            assert (await replica.take("repository", payload, hook=by)).outcome == "ignored"
+        unproven = store.change(store.get("by-app"), source={"repositoryId": REPOSITORY_ID, "branch": "main"})
+        replica.followers.put(unproven)
+        assert (await replica.take("repository", RENAMED, hook=hook)).outcome == "ignored"
+        assert store.attempts == 0
+        replica.caches.current = False
+        assert (await replica.take("repository", RENAMED, hook=hook)).status == 503
+        await replica.close()
+
+    run(scene())
+
+
+def test_what_one_kind_alone_took_is_told_as_not_recorded(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async def scene() -> None:
+        store = two_teams()
+        replica = replica_of(store, folder)
+        hook, merge = replica.hook(app_path("team-a")), store.merge_recorded
+
+        async def but_projects(kind: Any, *args: Any, **more: Any) -> Any:
+            if kind == "Project":
+                raise Stalled(Reason.INVALID_SPEC, "it is rejected")
+            return await merge(kind, *args, **more)
+
+        store.merge_recorded = but_projects  # type: ignore[method-assign]
+        verdict = await replica.take("repository", RENAMED, hook=hook)
+        assert verdict.status == 503
+        assert "in 1 Project;" in verdict.sentence
+        assert "1 of 2 objects, the first being Project team-a/by-app: it is rejected" in caplog.text
+        # GitHub sends it again: what is missing is recorded then.
+        store.merge_recorded = merge  # type: ignore[method-assign]
+        verdict = await replica.take("repository", RENAMED, hook=hook)
+        assert (verdict.status, verdict.sentence) == (202, "Recorded in 1 Project.")
         await replica.close()
 
     run(scene())

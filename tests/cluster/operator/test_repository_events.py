@@ -1,0 +1,257 @@
+"""What happens to a repository reaches its Projects by GitHub's own deliveries, and rolls nothing by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from lab import Lab
+from tests.cluster.conftest import Kube
+from tests.cluster.harness import Hub, Object, People, condition
+from tests.cluster.operator import hooked
+from tests.cluster.operator.apps import install, make_account, make_app, put_app, refer
+from tests.cluster.operator.conftest import TokenMaker
+from tests.cluster.operator.hooked import Site, told
+from tests.cluster.operator.pushes import GLOBAL, Shop
+from tests.cluster.process import Mooring
+
+# From GitHub's request to what a status says of it.
+SECONDS = 10.0
+EVENTS = ["push", "repository"]
+SECRET = "what-signs-the-deliveries-of-this-app"
+
+
+@pytest.fixture(scope="module")
+def site(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Run operator and gateway."""
+    with hooked.running(lab, kube, hub, tmp_path_factory.mktemp("site")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def mooring(site: Site) -> Mooring:
+    """Return the operator."""
+    return site.operator
+
+
+@pytest.fixture
+def shop(people: People, site: Site, hub: Hub, fresh: TokenMaker) -> Shop:
+    """Return a Project whose repository has a hook of its own."""
+    token = fresh(scopes=["repo", "admin:repo_hook"])
+    shop = Shop.open(people, hub, token)
+    site.watch_repository(shop)
+    return shop
+
+
+def happens(it: Shop, what: str, **body: Any) -> None:
+    """Do something to a repository, as its owner does."""
+    it.hub.control("POST", f"/repositories/{it.repository_id}/{what}", body)
+
+
+def source(it: Shop, **fields: Any) -> Object:
+    """Wait until the status says something of the source."""
+
+    def there(obj: Object | None) -> bool:
+        found = ((obj or {}).get("status") or {}).get("source") or {}
+        return all(found.get(name) == value for name, value in fields.items())
+
+    found = it.people.until("Project", it.name, there, f"{fields}", seconds=SECONDS)
+    assert found is not None
+    return found
+
+
+def refused(it: Shop, reason: str) -> Object:
+    """Wait until the source is refused."""
+    return it.people.until_condition(it.name, "SourceResolved", "False", reason, seconds=SECONDS)
+
+
+def pods(it: Shop) -> tuple[Any, int]:
+    """Return what the pods are made of, and how often the Deployment was written."""
+    deployment = it.people.get("Deployment", f"{it.name}-default")
+    assert deployment is not None
+    return deployment["spec"], deployment["metadata"]["generation"]
+
+
+def url_of(it: Shop) -> str:
+    """Return where the pods fetch the source."""
+    spec, _ = pods(it)
+    (url,) = [text for text in spec["template"]["spec"]["initContainers"][0]["args"] if text.startswith("--url=")]
+    return str(url.removeprefix(f"--url={it.hub.web_url}/").removesuffix(".git"))
+
+
+def test_a_rename_changes_a_name_and_no_pod(shop: Shop) -> None:
+    before, former, mark = pods(shop), shop.repository, shop.hub.mark()
+    happens(shop, "rename", name=f"{former.partition('/')[2]}-2")
+    found = source(shop, fullName=f"{former}-2", specName=former, repositoryId=shop.repository_id)
+    assert told(found) == ["renamed"]
+    line = found["status"]["deliveries"][0]
+    assert (line["event"], line["action"], line["sender"]) == ("repository", "renamed", "alice")
+    assert "push" not in found["status"]
+    assert condition(found, "Ready")["status"] == "True"
+    assert (pods(shop), url_of(shop)) == (before, former)
+    # A push finds the branch by the repository's id, and new pods fetch it by its present name.
+    shop.repository = f"{former}-2"
+    pushed = shop.push()
+    assert shop.ran("Push", 2, pushed.sha)["sha"] == pushed.sha
+    assert url_of(shop) == f"{former}-2"
+    # One question for one event, however many runs there were; GitHub leads from the former name to the repository.
+    asked = [it["path"] for it in shop.hub.journal(mark) if it["path"].endswith(f"/repos/{former}")]
+    assert len(asked) == 1
+    # Once more: by now the pods have a name that the spec never said.
+    before = pods(shop)
+    happens(shop, "rename", name=f"{former.partition('/')[2]}-3")
+    source(shop, fullName=f"{former}-3")
+    assert pods(shop) == before
+    assert shop.people.rollouts(shop.name) == 2
+
+
+def test_a_token_that_nobody_can_judge_leaves_renamed_pods_alone(shop: Shop, hub: Hub, fresh: TokenMaker) -> None:
+    """Where it may be sent is told by what runs, which has it for the former name."""
+    name = shop.repository
+    happens(shop, "rename", name=f"{name.partition('/')[2]}-2")
+    source(shop, fullName=f"{name}-2")
+    before = pods(shop)
+    hub.control("POST", "/faults", {"kind": "status", "status": 503, "path": "*/user"})
+    try:
+        shop.people.secret(GLOBAL, fresh(scopes=["repo"]))
+        shop.people.until_condition(shop.name, "TokenResolved", "Unknown", "GitHubUnavailable", seconds=SECONDS)
+        shop.people.until_condition(shop.name, "Ready", "False", "GitHubUnavailable", seconds=SECONDS)
+        assert pods(shop) == before
+    finally:
+        hub.control("DELETE", "/faults")
+    # The new one makes new pods, and they fetch by the present name.
+    shop.ran("Token", 2, shop.last)
+    assert url_of(shop) == f"{name}-2"
+
+
+def test_another_repository_under_the_former_name_is_refused(shop: Shop, hub: Hub) -> None:
+    owner, _, name = shop.repository.partition("/")
+    happens(shop, "rename", name=f"{name}-2")
+    source(shop, fullName=f"{shop.repository}-2")
+    before = pods(shop)
+    hub.seed(repositories=[{"owner": owner, "name": name, "private": True, "files": {"src/a": "evil"}}])
+    # Nothing told of that: the next event of ours does.
+    happens(shop, "edit", description="still ours")
+    found = refused(shop, "RepositoryChanged")
+    assert condition(found, "Ready")["reason"] == "RepositoryChanged"
+    assert found["status"]["source"]["repositoryId"] == shop.repository_id
+    assert "proof" not in found["status"]["source"]
+    assert (pods(shop), shop.people.rollouts(shop.name)) == (before, 1)
+    # A person writes the present name: pods are made that fetch it by that.
+    former, shop.repository = shop.repository, f"{shop.repository}-2"
+    shop.apply()
+    shop.ran("Spec", 2, shop.last)
+    assert url_of(shop) == shop.repository != former
+
+
+def test_visibility_and_what_else_is_said(shop: Shop, hub: Hub) -> None:
+    before, push = pods(shop), shop.status.get("push")
+    happens(shop, "publicize")
+    source(shop, private=False)
+    happens(shop, "privatize")
+    source(shop, private=True)
+    happens(shop, "archive")
+    happens(shop, "unarchive")
+    actions = ["unarchived", "archived", "privatized", "publicized"]
+    found = shop.people.until("Project", shop.name, lambda obj: told(obj) == actions, "all that happened")
+    assert found is not None
+    assert (pods(shop), found["status"].get("push")) == (before, push)
+    assert shop.people.rollouts(shop.name) == 1
+
+
+def test_a_transfer_is_followed(shop: Shop, hub: Hub) -> None:
+    account, before = make_account(hub), pods(shop)
+    happens(shop, "transfer", owner=account.login)
+    name = shop.repository.partition("/")[2]
+    found = source(shop, fullName=f"{account.login}/{name}", repositoryId=shop.repository_id)
+    assert told(found) == ["transferred"]
+    assert condition(found, "Ready")["status"] == "True"
+    assert (pods(shop), shop.people.rollouts(shop.name)) == (before, 1)
+    shop.repository = f"{account.login}/{name}"
+    pushed = shop.push()
+    shop.ran("Push", 2, pushed.sha)
+
+
+def test_a_repository_that_is_deleted(shop: Shop, hub: Hub) -> None:
+    before = pods(shop)
+    happens(shop, "delete")
+    found = refused(shop, "RepositoryNotFound")
+    assert told(found) == ["deleted"]
+    assert (pods(shop), shop.people.rollouts(shop.name)) == (before, 1)
+
+
+@pytest.fixture
+def covered(people: People, site: Site, hub: Hub) -> Shop:
+    """Return a Project whose pushes the App of its installation brings."""
+    app, account = make_app(hub, events=EVENTS), make_account(hub, "shop", "open")
+    number = install(hub, app, account.login)
+    put_app(people, app, webhookSecret=SECRET)
+    people.apply("GitHubInstallation", "it", {"account": account.login, "appSecretRef": {"name": "app"}})
+    refer(people, "shop", f"{account.login}/shop")
+    people.until_condition("shop", "Ready", "True", "Ready")
+    repository = account.repositories["shop"]
+    site.watch_app(people, app, SECRET, repository)
+    return Shop(people, hub, f"{account.login}/shop", repository, "", "", installation=number)
+
+
+def test_an_app_tells_its_installation_and_its_projects(covered: Shop, site: Site, hub: Hub) -> None:
+    it, before = covered, pods(covered)
+    happens(it, "rename", name="store")
+    found = source(it, fullName=it.repository.replace("/shop", "/store"), specName=it.repository)
+    assert told(found) == ["renamed"]
+    installation = it.people.get("GitHubInstallation", "it")
+    assert installation is not None
+    assert installation["status"]["hint"]["delivery"] == found["status"]["deliveries"][0]["delivery"]
+    assert (pods(it), it.people.rollouts("shop")) == (before, 1)
+    # Where the credential does not reach, nothing is followed.
+    elsewhere = make_account(hub)
+    happens(it, "transfer", owner=elsewhere.login)
+    lost = {"RepositoryNotCovered", "RepositoryNotFound"}
+    it.people.until("Project", "shop", lambda obj: condition(obj or {}, "SourceResolved").get("reason") in lost)
+    assert (pods(it), it.people.rollouts("shop")) == (before, 1)
+
+
+def test_what_happens_to_an_installation(covered: Shop, hub: Hub) -> None:
+    """Each is read again as soon as GitHub tells of it: nobody gives a hint here."""
+    it, before = covered, pods(covered)
+
+    def does(what: str, **body: Any) -> None:
+        hub.control("POST", f"/installations/{it.installation}/{what}", body)
+
+    def settles(status: str, reason: str, project: Callable[[Object], bool]) -> Object:
+        it.people.until("Project", "shop", lambda obj: project(condition(obj or {}, "Ready")), reason, seconds=SECONDS)
+        return it.people.until_condition("it", "Ready", status, reason, kind="GitHubInstallation", seconds=SECONDS)
+
+    def well(ready: Object) -> bool:
+        return bool(ready.get("status") == "True")
+
+    def ill(ready: Object) -> bool:
+        return bool(ready.get("status") == "False")
+
+    does("suspend")
+    found = settles("False", "InstallationSuspended", ill)
+    assert (found["status"]["phase"], found["status"]["hint"]["event"]) == ("Suspended", "installation")
+    does("unsuspend")
+    assert settles("True", "Ready", well)["status"]["phase"] == "Active"
+    does("permissions", permissions={"metadata": "read"})
+    it.people.until("Project", "shop", lambda obj: ill(condition(obj or {}, "Ready")), "no right", seconds=SECONDS)
+    does("permissions", permissions={"contents": "read", "metadata": "read"})
+    assert settles("True", "Ready", well)["status"]["permissions"] == {"contents": "read", "metadata": "read"}
+    does("repositories", selection="selected", add=["shop", "open"])
+    does("repositories", remove=["shop"])
+    settles("True", "Ready", ill)
+    does("repositories", add=["shop"])
+    found = settles("True", "Ready", well)
+    assert found["status"]["hint"]["event"] == "installation_repositories"
+    does("delete")
+    assert settles("False", "InstallationDeleted", ill)["status"]["phase"] == "Deleted"
+    assert (pods(it), it.people.rollouts("shop")) == (before, 1)
+
+
+def test_a_ping_is_answered_and_recorded_nowhere(shop: Shop, site: Site) -> None:
+    pings = site.hub.control("GET", "/deliveries?event=ping")["deliveries"]
+    mine = [each for each in pings if each["repository_id"] == shop.repository_id]
+    assert [each["status_code"] for each in mine] == [200]
+    assert all(line["event"] != "ping" for line in shop.status["deliveries"])
