@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
-from mooring.domain.webhooks.events import NOTICES, PUSH
+from mooring.domain.webhooks.events import NOTICES, PUSH, WORD_LENGTH
 
 # So long GitHub keeps a delivery and sends it again.
 KEPT = timedelta(days=3)
@@ -27,6 +27,7 @@ MOST_REPETITIONS = 3
 AT_ONCE = 100
 # What Mooring reads. A ping, or what an App is subscribed to for others, is nobody's loss.
 EVENTS = frozenset({PUSH}) | NOTICES
+LARGEST_ID = 2**63 - 1
 _SMALLEST = timedelta(microseconds=1)
 _PORTS = {"https": 443, "http": 80}
 
@@ -124,8 +125,8 @@ def moved_on(cursor: Cursor, failed: Sequence[Attempt], now: datetime, *, most: 
     listed = sorted((attempt for attempt in failed if attempt.id in cursor.asked), key=_age)
     if len(listed) > most:
         # Too many to remember: the oldest are over, whatever came of them.
-        since = max(since, listed[-most - 1].delivered_at + _SMALLEST)
-    kept = [attempt.id for attempt in listed if attempt.delivered_at >= since]
+        since = max(since, min(listed[-most - 1].delivered_at, now) + _SMALLEST)
+    kept = [attempt.id for attempt in listed if attempt.delivered_at >= since][-most:]
     return Cursor(since, {number: cursor.asked[number] for number in kept})
 
 
@@ -142,9 +143,15 @@ def _chains(cursor: Cursor, failed: Iterable[Attempt]) -> list[list[Attempt]]:
     """
     chains: defaultdict[str, list[Attempt]] = defaultdict(list)
     for attempt in sorted(failed, key=_age):
-        if attempt.event in EVENTS and not attempt.succeeded and attempt.delivered_at >= cursor.since:
+        if _counts(attempt) and attempt.delivered_at >= cursor.since:
             chains[attempt.guid].append(attempt)
     return [chain for chain in chains.values() if not chain[0].is_repeated]
+
+
+def _counts(attempt: Attempt) -> bool:
+    """Tell whether an attempt is one to mend. What no GitHub would say is none: its id could not be written down."""
+    is_sane = 0 < attempt.id <= LARGEST_ID and len(attempt.guid) <= WORD_LENGTH
+    return is_sane and attempt.event in EVENTS and not attempt.succeeded
 
 
 def _repetitions(chain: Sequence[Attempt], cursor: Cursor) -> int:

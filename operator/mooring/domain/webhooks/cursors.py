@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from mooring.domain.webhooks.attempts import AT_ONCE, KEPT, Asked, Cursor
+from mooring.domain.webhooks.attempts import AT_ONCE, KEPT, LARGEST_ID, Asked, Cursor
 
 # In one document, which holds a MiB at most: each App takes some 600 bytes at most, each attempt some 40.
 MOST_APPS = 256
@@ -41,7 +41,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
-_Number = Annotated[int, Field(ge=0, lt=2**63)]
+_Number = Annotated[int, Field(ge=0, le=LARGEST_ID)]
 # Seconds since 1970 up to the year 9999, how often, and 1 where it is sure.
 _Moment = Annotated[int, Field(ge=0, le=253_402_300_799)]
 _Entry = tuple[_Moment, Annotated[int, Field(ge=1, le=1000)], Annotated[int, Field(ge=0, le=1)]]

@@ -74,6 +74,8 @@ def in_doubt(*numbers: int, times: int = 1) -> dict[int, Asked]:
         ("just at the cursor", [failed(1, ago=60)], {}, [1]),
         ("of two each by itself", [*chain("a", 9, 5, 3, 1), *chain("b", 8, first=11)], {}, [11]),
         ("of no use", [failed(1, event="ping"), failed(2, event="check_run")], {}, []),
+        ("what cannot be written down", [failed(2**63), failed(0), failed(2, "g" * 101)], {}, []),
+        ("what just can", [failed(2**63 - 1)], {}, [2**63 - 1]),
         ("a success", [Attempt(1, "a", "push", NOW, False, True)], {}, []),
     ],
 )
@@ -100,12 +102,12 @@ def test_what_is_read_is_what_is_asked_for(event: str, wanted: bool) -> None:
 
 
 def test_a_look_asks_for_so_many_and_the_rest_comes_next() -> None:
-    many = [failed(number, ago=50 - number / 10) for number in range(AT_ONCE + 1)]
+    many = [failed(number, ago=50 - number / 10) for number in range(1, AT_ONCE + 2)]
     found = plan(BEGIN, many)
-    assert (ids(found.asks), found.is_all) == (list(range(AT_ONCE)), False)
+    assert (ids(found.asks), found.is_all) == (list(range(1, AT_ONCE + 1)), False)
     rest = plan(BEGIN.begun(found.asks, NOW).done(found.asks[0], NOW), many)
     # Those that are in doubt are the older ones.
-    assert (ids(rest.asks)[0], rest.is_all) == (1, True)
+    assert (ids(rest.asks)[0], rest.is_all) == (2, True)
     assert plan(BEGIN, many, most=AT_ONCE + 1).is_all
 
 
@@ -150,6 +152,13 @@ def test_what_cannot_be_remembered_is_over() -> None:
     at_once = [failed(number, ago=20) for number in range(20)]
     moved = moved_on(Cursor(BEGIN.since, sure(*range(20), ago=1)), at_once, NOW, most=10)
     assert (moved.asked, plan(moved, at_once).asks) == ({}, ())
+
+
+def test_what_is_said_to_come_from_the_future_is_no_more() -> None:
+    ahead = [failed(number, ago=-(2**31)) for number in range(20)]
+    moved = moved_on(Cursor(BEGIN.since, sure(*range(20), ago=1)), ahead, NOW, most=10)
+    assert len(moved.asked) == 10
+    assert moved.since <= NOW + timedelta(microseconds=1)
 
 
 def test_what_was_not_asked_for_after_all_stands_as_before() -> None:
