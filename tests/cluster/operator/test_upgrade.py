@@ -222,7 +222,8 @@ def differing(before: Any, after: Any, path: str = "") -> Iterator[str]:
         yield f"{path}: {before} -> {after}"
 
 
-PROOFS = frozenset({"proof", "pinProof", "pinnedSha", "provenAt"})
+# What is stored when a source is proven anew, as the first start with keys has to.
+PROOFS = frozenset({"proof", "pinProof", "pinnedSha", "provenAt", "specName"})
 
 
 def without_proofs(value: Any) -> Any:

@@ -144,6 +144,15 @@ async def test_a_thousand_projects_of_one_branch(bench: Bench) -> None:
     assert adapted.counted() == {"ok": 2}
 
 
+async def test_a_thousand_projects_of_one_repository_that_changed(bench: Bench) -> None:
+    """So with the repository itself: what was under way when an event came may not have seen it."""
+    world, adapted = await bench.world(), bench.adapt()
+    ask = adapted.adapter.repository
+    asked = [ask(bench.origin, world.tokens["jane"], "acme/web", namespace=NAMESPACE) for _ in range(1000)]
+    assert len(set(await asyncio.gather(*asked))) == 1
+    assert adapted.counted() == {"ok": 2}
+
+
 @pytest.mark.parametrize("branch", ["absent", "feature", "heads/main", "../../tags", "a b", "mallory:main", ""])
 async def test_missing_branches(bench: Bench, branch: str) -> None:
     """A branch that is not there, and what can be none."""
