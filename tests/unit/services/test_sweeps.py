@@ -9,7 +9,6 @@ import pytest
 from mooring.domain.errors import Stalled, Transient, Waiting
 from mooring.domain.reasons import Reason
 from mooring.domain.sweeping import Listed
-from mooring.services.store import Key
 from mooring.services.sweep_groups import By, Group
 from mooring.services.sweeps import Doubt
 from tests.unit.objects import NOW, OTHER_PAT, PAT
@@ -173,15 +172,15 @@ async def test_few_secrets_are_read_for_a_token(bench: Bench) -> None:
 
 async def test_a_sweep_that_was_cut_short_goes_on_where_it_was(bench: Bench) -> None:
     bench.cluster.tokens["r1"] = PAT
-    for number in range(1, 13):
+    for number in range(1, 21):
         bench.follow(number, PERSON, mark=PERSON.name, shown=None, read_at=NOW - timedelta(seconds=number))
-    bench.github.troubles[url(4)] = LIMITED
+    bench.github.troubles[url(16)] = LIMITED
     with pytest.raises(Waiting):
         await bench.run(PERSON)
-    assert set(bench.github.asked[1:]) == {url(number) for number in range(5, 13)} | {url(4), *map(url, (1, 2, 3))}
+    assert bench.github.asked[1:] == [url(number) for number in range(20, 12, -1)]
     bench.github.asked, bench.github.troubles = [], {}
     await bench.run(PERSON)
-    assert bench.github.asked[1] == url(4)
+    assert bench.github.asked[1:3] == [url(16), url(12)]
 
 
 # --- one alone ---
@@ -331,4 +330,3 @@ async def test_a_hook_that_did_not_tell_of_a_push_is_looked_at_at_once(bench: Be
 def test_the_key_of_a_group_tells_no_token() -> None:
     assert PAT not in repr(PERSON)
     assert str(CLONES) == f"Installation {TEAM}/{CLONES.name}"
-    assert Key("Project", TEAM, "r1") != PERSON
