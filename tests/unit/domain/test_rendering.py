@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from mooring.domain import names, rendering
 from mooring.domain.manifests import DeploymentInputs, deployment, versions
 from mooring.domain.plans import Action, plan_children
-from mooring.domain.projects import Ingredients, manifests
+from mooring.domain.projects import Ingredients, SourceFacts, manifests
 from mooring.domain.resources import Project
 from mooring.domain.resources.project_status import RevisionStatus, Trigger
 from tests.unit.objects import OTHER_PAT, PAT, project
@@ -184,3 +185,58 @@ def test_what_a_newer_release_rendered_is_rendered_anew_when_there_is_a_reason(
 ) -> None:
     wish = wanted(of_a_newer_release(monkeypatch), ingredients, revision)
     assert version_of(wish) == "1"
+
+
+# --- a repository that was renamed ---
+
+SHA = "a" * 40
+CHECKED_OUT = RevisionStatus(trigger=Trigger.CREATE, sha=SHA, short_sha=SHA[:7], checkout_image="img:1")
+
+
+def followed(name: str, *, host: str = "github.com", generation: int = 1, **more: Any) -> Ingredients:
+    """Return what the pods of a Project are made of that follows a repository at GitHub."""
+    facts = SourceFacts("GitHub", name, f"https://{host}/{name}.git", "main", SHA, SHA, repository_id=7)
+    source = replace(facts, **more)
+    return replace(made_of({"source": {"github": {"repository": "acme/shop"}}}, generation=generation), source=source)
+
+
+def test_a_rename_makes_no_new_pods() -> None:
+    found = manifests(followed("acme/shop"), CHECKED_OUT)["Deployment"]
+    kept = rendering.as_fetched(followed("acme/store"), CHECKED_OUT, found)
+    assert kept == replace(followed("acme/store"), source=replace(kept.source, url="https://github.com/acme/shop.git"))
+    assert rendering.wanted(kept, CHECKED_OUT, found)["Deployment"]["spec"] == found["spec"]
+
+
+def test_without_another_name_nothing_is_kept() -> None:
+    made = followed("acme/shop")
+    found = manifests(made, CHECKED_OUT)["Deployment"]
+    assert rendering.as_fetched(made, CHECKED_OUT, found) is made
+    assert rendering.as_fetched(made, CHECKED_OUT, None) is made
+    assert rendering.as_fetched(made_of(), REVISION, live(1)) == made_of()
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        followed("acme/store", generation=2),
+        followed("acme/store", host="github.example.com"),
+        followed("acme/store", repository_id=None),
+        replace(followed("acme/store"), clone_secret="mooring-clone-01234567-0"),
+    ],
+    ids=["another-spec", "another-host", "a-plain-url", "another-credential"],
+)
+def test_a_name_is_kept_only_where_nothing_else_changed(present: Ingredients) -> None:
+    if present.clone_secret is not None:
+        ref = {"source": {"github": {"repository": "acme/shop"}}, "installationRef": {"name": "it"}}
+        present = replace(present, project=project(spec=ref))
+    found = manifests(followed("acme/shop"), CHECKED_OUT)["Deployment"]
+    assert rendering.as_fetched(present, CHECKED_OUT, found) is present
+
+
+@pytest.mark.parametrize("url", ["https://github.com/evil/fork.git", "https://evil.example.com/x.git", "nonsense"])
+def test_a_url_that_somebody_else_wrote_is_repaired(url: str) -> None:
+    found = manifests(followed("acme/shop"), CHECKED_OUT)["Deployment"]
+    arguments = found["spec"]["template"]["spec"]["initContainers"][0]["args"]
+    arguments[arguments.index("--url=https://github.com/acme/shop.git")] = f"--url={url}"
+    present = followed("acme/store")
+    assert rendering.as_fetched(present, CHECKED_OUT, found) is present
