@@ -322,7 +322,8 @@ class Settings(BaseModel):
     """The image that fetches a Project's source: as a rule Mooring's own. Required for the operator; the gateway does
     not use it."""
     sweep_interval: SweepInterval = timedelta(minutes=10)
-    """How often branches are looked at without being asked, so that no push is lost. Default: `10m`."""
+    """Within what time a push is deployed whose webhook never came: so often repositories are looked at by themselves,
+    and what cannot be used for now is tried again. Default: `10m`."""
     log_level: LogLevel = "info"
     """The least level of Mooring's own logs: `debug`, `info`, `warning` or `error`. Libraries log from `warning` on,
     whatever stands here. Default: `info`."""

@@ -83,18 +83,19 @@ def until_swept(mooring: Mooring, times: int) -> None:
         time.sleep(0.1)
 
 
-def until_asked(it: Shop, path: str, times: int) -> None:
-    """Wait until GitHub was asked something about a repository so often."""
+def past_second_look(it: Shop) -> Shop:
+    """Wait until a branch was read once more for its new proof: from then on only sweeps look."""
     deadline = time.monotonic() + PATIENCE
-    while it.asked(0).count(path) < times:
+    while it.asked(0).count("git/ref/heads/main") < 2:
         assert time.monotonic() < deadline, it.asked(0)
         time.sleep(0.1)
+    return it
 
 
 def test_each_push_is_deployed_once_though_no_delivery_comes(
     listed: Callable[..., Shop], mooring: Mooring, hub: Hub
 ) -> None:
-    it = listed()
+    it = past_second_look(listed())
     before = sweeps(mooring, via="sweep")
     first = it.last
     for number in (2, 3):
@@ -145,9 +146,7 @@ def rolled(number: int) -> Callable[[Object | None], bool]:
 
 
 def test_a_sweep_cuts_no_burst_short(shop: Callable[..., Shop], mooring: Mooring) -> None:
-    it = shop(deploy={"debounce": "8s"})
-    # A new proof has the branch read once more, whatever comes.
-    until_asked(it, "git/ref/heads/main", 2)
+    it = past_second_look(shop(deploy={"debounce": "8s"}))
     guid = it.tell(it.push())
     last = it.push()
     until_swept(mooring, 2)
@@ -156,7 +155,7 @@ def test_a_sweep_cuts_no_burst_short(shop: Callable[..., Shop], mooring: Mooring
 
 
 def test_paths_and_other_branches_roll_nothing(listed: Callable[..., Shop], mooring: Mooring, hub: Hub) -> None:
-    it = listed(source={"include": ["src/**"]})
+    it = past_second_look(listed(source={"include": ["src/**"]}))
     mark = hub.mark()
     it.push({"src/side": "1"}, branch="side", parent=it.last)
     until_swept(mooring, 4)
@@ -230,7 +229,12 @@ def test_what_an_installation_lost_is_told_within_a_sweep(people: People, hub: H
         refer(people, name, f"{account.login}/{name}")
         people.settled(name)
     hub.control("POST", f"/installations/{number}/repositories", {"remove": ["shop"]})
-    people.until_condition("shop", "SourceResolved", "False", "RepositoryNotCovered", seconds=PATIENCE)
+    found = people.until(
+        "Project", "shop", lambda it: condition(it or {}, "SourceResolved").get("status") == "False", seconds=PATIENCE
+    )
+    assert found is not None
+    assert condition(found, "SourceResolved")["reason"] in {"RepositoryNotCovered", "RepositoryNotFound"}
+    assert "proof" not in found["status"]["source"]
     until_swept(mooring, 2)
     assert condition(people.get("Project", "store") or {}, "SourceResolved")["status"] == "True"
 
@@ -288,6 +292,7 @@ def test_an_installation_s_idle_list_costs_one_page_and_no_write(
 
 def idle(it: Shop, mooring: Mooring, hub: Hub, concerns: Callable[[Object], bool]) -> tuple[Counter[str], float]:
     """Watch a Project do nothing; return what GitHub was asked with its credentials, and for how many periods."""
+    past_second_look(it)
     until_swept(mooring, 3)
     version, mark, began = it.project()["metadata"]["resourceVersion"], hub.mark(), time.monotonic()
     until_swept(mooring, 6)

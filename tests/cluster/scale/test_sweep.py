@@ -1,19 +1,21 @@
 """D6 at its stated size: ten thousand Projects over twenty clone Secrets are swept with a hundred requests, in little.
 
 A thousand repositories are followed from ten namespaces each, so that GitHub's limit for a token fills two clone
-Secrets in each of them.
+Secrets in each of them. The operator makes the first Project of each namespace; the others are written here, in the
+form in which it would have written them.
 """
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import re
 import time
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,23 @@ import pytest
 
 from lab import Lab
 from lab.kubernetes.kubeconfig import Access
+from mooring.cluster.client import KubernetesCluster
+from mooring.cluster.connection import Connection
+from mooring.domain.conditions import timestamp
+from mooring.domain.names import clone_secret
+from mooring.domain.projects import Ingredients, SourceFacts
+from mooring.domain.rendering import wanted
+from mooring.domain.resources.project import Project
+from mooring.domain.resources.project_status import RevisionStatus
+from mooring.domain.webhooks.following import proven_facts
+from mooring.domain.webhooks.keys import Keys, prove
+from mooring.services.clock import SystemClock
 from tests.cluster.conftest import Kube, install_kinds
 from tests.cluster.harness import Hub, Object, People
 from tests.cluster.operator.apps import clone_secrets, put_secret
+from tests.cluster.operator.pushes import keys_of
 from tests.cluster.process import Mooring, running_operator
+from tests.cluster.scale.test_ten_thousand import memory, send, told, write_status
 
 pytestmark = pytest.mark.vast
 
@@ -40,6 +55,8 @@ MOST_MEMORY = 250
 # Seconds until the test gives up: until all Projects are there, and until something has come to rest.
 PATIENCE, RESTS = 900.0, 8.0
 AT_ONCE = 16
+# How far GitHub's clock is ahead of ours, in seconds: so what was pushed just now is settled.
+AHEAD = 180
 LIST = "/installation/repositories"
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -52,6 +69,8 @@ class World:
     kube: Kube
     hub: Hub
     people: list[People]
+    # Ids by full name.
+    repositories: dict[str, int]
 
 
 @pytest.fixture
@@ -72,14 +91,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             installations=[{"app": "ship", "account": "acme", "repositories": "all"}],
         )
         # What was pushed just now is looked at again after a minute, and that is not what is measured.
-        hub.control("POST", "/clock", {"advance": 120})
+        hub.control("POST", "/clock", {"advance": AHEAD})
         app = made["apps"]["ship"]
         people = [People(kube, f"many-{number}") for number in range(SPACES)]
         for some in people:
             assert kube.request("POST", "/api/v1/namespaces", {"metadata": {"name": some.namespace}})[0] == 201
             put_secret(some, "app", {"appId": str(app["id"]), "privateKey": str(app["private_key"])})
             some.apply("GitHubInstallation", "it", {"account": "acme", "appSecretRef": {"name": "app"}})
-        yield World(lab, kube, hub, people)
+        yield World(lab, kube, hub, people, {one: int(it["id"]) for one, it in made["repositories"].items()})
         hub.close()
     finally:
         kube.close()
@@ -88,17 +107,18 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 def test_ten_thousand_projects_are_swept(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
     began = time.monotonic()
-    with running_operator(world.lab, world.kube, tmp_path_factory.mktemp("first"), MOORING_LOG_LEVEL="info") as first:
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(lambda number: make(world, number), range(PROJECTS)))
-        rest(first)
-        told(f"{PROJECTS} Projects came to rest after {time.monotonic() - began:.0f} s, with {memory(first):.0f} MiB")
-    assert [len(clone_secrets(some)) for some in world.people] == [SECRETS // SPACES] * SPACES
+    with running_operator(world.lab, world.kube, tmp_path_factory.mktemp("first")):
+        for some in world.people:
+            make(some, 0)
+        samples = [sample_of(world, some) for some in world.people]
+    asyncio.run(copy_all(world, samples))
+    told(f"{PROJECTS} Projects were written in {time.monotonic() - began:.0f} s")
     mark = world.hub.mark()
     more = {"MOORING_LOG_LEVEL": "info", "MOORING_SWEEP_INTERVAL": INTERVAL}
     with running_operator(world.lab, world.kube, tmp_path_factory.mktemp("next"), **more) as mooring:
-        until_swept(mooring, SECRETS)
         rest(mooring)
+        assert [len(clone_secrets(some)) for some in world.people] == [SECRETS // SPACES] * SPACES
+        until_swept(mooring, SECRETS)
         assert value(mooring, "mooring_sweep_repositories") == PROJECTS
         told(f"the first sweeps: {in_words(world.hub.journal(mark))}; {memory(mooring):.0f} MiB")
 
@@ -116,7 +136,7 @@ def test_ten_thousand_projects_are_swept(world: World, tmp_path_factory: pytest.
 
         pushed, began = push(world), time.monotonic()
         for some in world.people:
-            some.until("Project", "p0", lambda found: decided(found) == pushed, pushed[:7], seconds=2 * PERIOD)
+            some.until("Project", name(0), lambda found: decided(found) == pushed, pushed[:7], seconds=2 * PERIOD)
         took = time.monotonic() - began
         told(f"a push without a delivery was decided on in {SPACES} namespaces after {took:.1f} s")
         assert took < PERIOD / 0.9 + 5
@@ -126,11 +146,117 @@ def test_ten_thousand_projects_are_swept(world: World, tmp_path_factory: pytest.
 SWEEPS = 'mooring_sweeps_total{result="ok"}'
 
 
-def make(world: World, number: int) -> None:
-    """Make a Project."""
-    source = {"github": {"repository": f"acme/app-{number // SPACES + 1}"}}
-    spec: dict[str, Any] = {"source": source, "installationRef": {"name": "it"}, "workload": {"image": "nginx"}}
-    world.people[number % SPACES].apply("Project", f"p{number // SPACES}", spec)
+def name(number: int) -> str:
+    """Name a Project; the order of the names is that of the numbers, and of the repositories in the clone Secrets."""
+    return f"p{number:04}"
+
+
+def spec(number: int) -> dict[str, Any]:
+    """Return what a Project asks for."""
+    source = {"github": {"repository": f"acme/app-{number + 1}"}}
+    return {"source": source, "installationRef": {"name": "it"}, "workload": {"image": "nginx"}}
+
+
+def make(people: People, number: int) -> None:
+    """Apply a Project."""
+    people.apply("Project", name(number), spec(number))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the operator made of the first Project of a namespace, and what the others are signed with."""
+
+    people: People
+    project: Object
+    installation: Object
+    keys: Keys
+
+
+def sample_of(world: World, people: People) -> Sample:
+    """Wait until the operator has rolled it out; nothing runs it."""
+
+    def there(found: Object | None) -> bool:
+        return bool(((found or {}).get("status") or {}).get("history"))
+
+    project = people.until("Project", name(0), there, "a history", seconds=PATIENCE)
+    installation = people.get("GitHubInstallation", "it")
+    assert project is not None
+    assert installation is not None
+    return Sample(people, project, installation, keys_of(world.kube))
+
+
+async def copy_all(world: World, samples: list[Sample]) -> None:
+    """Write the others over many connections, as an administrator; each namespace's in their order."""
+    connection = await Connection.open({"KUBECONFIG": world.kube.kubeconfig})
+    cluster = KubernetesCluster(connection, SystemClock(), instance="tests")
+    left = iter([(sample, number) for number in range(1, EACH) for sample in samples])
+
+    async def work() -> None:
+        for sample, number in left:
+            await copy(world, connection, cluster, sample, number)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(AT_ONCE):
+                group.create_task(work())
+    finally:
+        await connection.close()
+
+
+async def copy(world: World, connection: Connection, cluster: KubernetesCluster, sample: Sample, number: int) -> None:
+    """Write a Project with its Deployment and its status."""
+    place = {"namespace": sample.people.namespace, "name": name(number)}
+    project = await send(connection, "POST", "Project", place, {"metadata": place, "spec": spec(number)})
+    status = copied(world, sample, project, number)
+    source, uid = status["source"], str(sample.installation["metadata"]["uid"])
+    facts = SourceFacts(
+        provider=source["provider"],
+        full_name=source["fullName"],
+        url=f"{world.hub.web_url}/{source['fullName']}.git",
+        branch=source["branch"],
+        decided_sha=source["decidedSha"],
+        head_sha=source["headSha"],
+        repository_id=source["repositoryId"],
+    )
+    made_of = Ingredients(
+        project=Project.model_validate(project),
+        generation=project["metadata"]["generation"],
+        token=None,
+        source=facts,
+        token_fetches=False,
+        service_account=None,
+        clone_secret=clone_secret(uid, number // MOST),
+    )
+    revision = RevisionStatus.model_validate(status["revision"])
+    await cluster.create(wanted(made_of, revision, None)["Deployment"])
+    await write_status(cluster, project, status)
+
+
+def copied(world: World, sample: Sample, project: Object, number: int) -> Object:
+    """Return the first one's status, for another repository: proven an hour ago, and read just now."""
+    status = json.loads(json.dumps(sample.project["status"]).replace(f'"{name(0)}-', f'"{name(number)}-'))
+    repository_id = world.repositories[f"acme/app-{number + 1}"]
+    proven = proven_facts(
+        project,
+        sample.installation,
+        sample.keys,
+        default_api=world.hub.api_url,
+        repository_id=repository_id,
+        branch="main",
+    )
+    assert proven is not None
+    now = datetime.now(UTC)
+    status["source"] |= {
+        "repositoryId": repository_id,
+        "nodeId": None,
+        "fullName": f"acme/app-{number + 1}",
+        "proof": prove(sample.keys, proven),
+        "provenAt": timestamp(now - timedelta(hours=1)),
+        "readAt": timestamp(now + timedelta(seconds=AHEAD)),
+    }
+    for one in status["conditions"]:
+        one["message"] = str(one["message"]).replace("acme/app-1,", f"acme/app-{number + 1},")
+    return dict(status)
 
 
 def push(world: World) -> str:
@@ -143,11 +269,6 @@ def decided(project: Object | None) -> str | None:
     """Return the commit that a Project was decided to run."""
     source: Object = ((project or {}).get("status") or {}).get("source") or {}
     return source.get("decidedSha")
-
-
-def told(figure: str) -> None:
-    """Print a figure."""
-    print(figure)  # noqa: T201 - the figure
 
 
 def in_words(entries: list[Object]) -> str:
@@ -182,13 +303,6 @@ def value(mooring: Mooring, metric: str) -> float:
     found = re.search(rf"^{re.escape(metric)} (\S+)$", mooring.ask("/metrics").text, re.MULTILINE)
     assert found is not None, metric
     return float(found[1])
-
-
-def memory(mooring: Mooring) -> float:
-    """Return the memory of the process in MiB."""
-    status = Path(f"/proc/{mooring.process.pid}/status").read_text()
-    (kibibytes,) = re.findall(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
-    return int(kibibytes) / 1024
 
 
 def seconds_of(mooring: Mooring) -> float:

@@ -172,15 +172,15 @@ async def test_few_secrets_are_read_for_a_token(bench: Bench) -> None:
 
 async def test_a_sweep_that_was_cut_short_goes_on_where_it_was(bench: Bench) -> None:
     bench.cluster.tokens["r1"] = PAT
-    for number in range(1, 13):
+    for number in range(1, 21):
         bench.follow(number, PERSON, mark=PERSON.name, shown=None, read_at=NOW - timedelta(seconds=number))
-    bench.github.troubles[url(4)] = LIMITED
+    bench.github.troubles[url(16)] = LIMITED
     with pytest.raises(Waiting):
         await bench.run(PERSON)
-    assert set(bench.github.asked[1:]) == {url(number) for number in range(5, 13)} | {url(4), *map(url, (1, 2, 3))}
+    assert bench.github.asked[1:] == [url(number) for number in range(20, 12, -1)]
     bench.github.asked, bench.github.troubles = [], {}
     await bench.run(PERSON)
-    assert bench.github.asked[1] == url(4)
+    assert bench.github.asked[1:3] == [url(16), url(12)]
 
 
 # --- one alone ---
