@@ -24,6 +24,7 @@ from mooring.cluster.kinds import RESOURCES
 from mooring.cluster.leases import KubernetesLease
 from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain import names
+from mooring.domain.carriers import State
 from mooring.domain.conditions import is_stalled
 from mooring.domain.errors import Trouble
 from mooring.domain.leadership import Lost
@@ -45,6 +46,7 @@ from mooring.services.platform import Platform, TokenState
 from mooring.services.projects import Projects
 from mooring.services.recent import Recent
 from mooring.services.reconciler import Observer, Reconciler, Service
+from mooring.services.repository_hooks import RepositoryHooks
 from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
 from mooring.services.users import Users
@@ -221,6 +223,7 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
             recent=Recent(),
             cluster=cluster,
             github=github,
+            webhooks=github.webhooks,
             audit=AuditLog(),
             clock=clock,
             store=store,
@@ -271,9 +274,17 @@ def _assemble(
         for key in platform.store:
             queue.add(key)
 
-    webhooks = webhook_secret(settings, platform, ask_all)
+    def ask_hooked(version: int) -> None:
+        """Ask the Projects whose hooks have a secret of an older version."""
+        for key in platform.store:
+            told = ((platform.store.get(key) or {}).get("status") or {}).get("webhook") or {}
+            if (told.get("secretVersion") or version) < version:
+                queue.add(key)
+
+    webhooks = webhook_secret(settings, platform, ask_all, ask_hooked)
+    hooks = RepositoryHooks(platform, ask)
     installations = Installations(platform, intake.ask_projects, ask, webhooks)
-    projects = Projects(platform, users, installations, ask)
+    projects = Projects(platform, users, installations, hooks, ask)
     services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
     reconciler = Reconciler(services, observer(metrics, platform.store))
 
@@ -285,6 +296,8 @@ def _assemble(
     metrics.watch_queue(lambda: queue.overdue)
     metrics.watch_leader(lambda: election.leads)
     _watch_objects(metrics, platform)
+    for state in State:
+        metrics.watch_hooks(state.value, partial(hooks.count, state))
     health, filled = Health(), Latch("the caches are being filled")
     health.must_live("work loop", lambda: _stuck(queue, platform) if filled.is_set else None)
     health.must_be_ready("Lease", election.has_no_part)

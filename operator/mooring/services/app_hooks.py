@@ -8,13 +8,12 @@ from __future__ import annotations
 from mooring.domain.app_secrets import app_source, webhook_secrets_in
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.resources.github_installation import GitHubInstallation
+from mooring.domain.webhooks.hooking import PATH
 from mooring.domain.webhooks.keys import AppHook, app_path_id
 from mooring.services.lending import Found
 from mooring.services.platform import Platform
 from mooring.services.store import Key
 from mooring.services.webhook_secret import WebhookSecret
-
-_PATH = "/webhooks/github"
 
 
 class AppHooks:
@@ -54,12 +53,34 @@ class AppHooks:
         """Forget an installation that is gone."""
         self._shared.forget(key)
 
+    async def takes(self, installation: GitHubInstallation) -> bool:
+        """Tell whether deliveries of an installation's App can be verified: its webhook secret is known."""
+        ref = installation.spec.app_secret_ref
+        if ref is not None:
+            return self._shared.has(_key(installation), ref.name)
+        platform = self._platform
+        try:
+            secret = await platform.secrets.get(platform.namespace, platform.app_secret)
+            return secret is not None and bool(webhook_secrets_in(secret, platform.app_secret))
+        except Stalled:
+            return False
+
+    def leads_here(self, installation: GitHubInstallation) -> bool:
+        """Tell whether the App's webhooks come to an address of ours; where GitHub was not asked, they may."""
+        platform, ref = self._platform, installation.spec.app_secret_ref
+        place = (_key(installation).namespace, ref.name) if ref else (platform.namespace, platform.app_secret)
+        if place not in platform.app_webhooks or platform.public_base_url is None:
+            return True
+        found, base = platform.app_webhooks[place], platform.public_base_url + PATH
+        # Any of an App's own addresses will do: each GitHubInstallation with that App has one.
+        return found == base if ref is None else found is not None and found.startswith(f"{base}/")
+
     def url(self, installation: GitHubInstallation) -> str | None:
         """Return what to enter at GitHub; None where no webhook of the App would be taken."""
         base, keys = self._platform.public_base_url, self._platform.webhook_keys
         key, ref = _key(installation), installation.spec.app_secret_ref
         if base is None or ref is None:
-            return None if base is None else base + _PATH
+            return None if base is None else base + PATH
         if keys is None or not self._shared.has(key, ref.name):
             return None
         try:
@@ -67,7 +88,7 @@ class AppHooks:
         except Stalled:
             return None
         uid = str(installation.metadata.uid)
-        return f"{base}{_PATH}/{app_path_id(keys, origin=origin, installation_uid=uid, namespace=key.namespace)}"
+        return f"{base}{PATH}/{app_path_id(keys, origin=origin, installation_uid=uid, namespace=key.namespace)}"
 
 
 def _key(installation: GitHubInstallation) -> Key:

@@ -13,7 +13,7 @@ from mooring.domain.errors import Stalled
 from mooring.domain.policy import Policy
 from mooring.domain.reasons import Reason
 from mooring.domain.webhooks.keys import Keys
-from mooring.ports import Audit, Clock, Cluster, GitHub, Object, Origin
+from mooring.ports import Audit, Clock, Cluster, GitHub, GitHubWebhooks, Object, Origin
 from mooring.services.herald import Herald
 from mooring.services.recent import Recent
 from mooring.services.secrets import Secrets
@@ -39,6 +39,7 @@ class Platform:
 
     cluster: Cluster
     github: GitHub
+    webhooks: GitHubWebhooks
     audit: Audit
     clock: Clock
     store: Store
@@ -58,6 +59,11 @@ class Platform:
     public_base_url: str | None = None
     # What is shared with the gateways; None until it was read or made, which is before the first run.
     webhook_keys: Keys | None = None
+    # The newest version of the key of repository hooks that every gateway knows.
+    hook_version: int | None = None
+    # Where the webhooks of Apps go (None: nowhere), by namespace and name of the App's Secret, as far as GitHub was
+    # asked.
+    app_webhooks: dict[tuple[str, str], str | None] = field(default_factory=dict)
     # Told how many seconds passed from a push to its rollout.
     rolled_out: Callable[[float], None] = lambda _seconds: None
     # Labels by namespace; None where Mooring is confined and may not read namespaces.
