@@ -197,6 +197,7 @@ def test_every_verb_is_used_and_none_is_missing(place: Place, tmp_path: Path) ->
             "first",
             MOORING_WATCH_NAMESPACES=people.namespace,
             MOORING_GATEWAY_TOKEN_DIR=str(tmp_path / "volume"),
+            MOORING_PUBLIC_BASE_URL="https://hooks.example.com",
         )
         wait_ready(first)
         put_app(People(place.kube, SYSTEM), shared, "mooring-github-app", webhookSecret="of-the-operators-own-app")
@@ -247,7 +248,12 @@ def live_with_tokens(people: People, hub: Hub) -> None:
     people.apply("Project", "shop", {"token": {"source": "none"}, "workload": {"image": "nginx"}})
     for kind, name in (("Service", "shop-default"), ("Ingress", "shop-default"), ("Secret", "shop-default-token")):
         people.until(kind, name, lambda child: child is None, "its end")
-    for name in ("own", "shop"):
+    # A repository with a webhook of its own.
+    hub.seed(repositories=[{"owner": "alice", "name": "hooked", "files": {"a.txt": "a"}}])
+    source = {"github": {"repository": "alice/hooked"}}
+    people.apply("Project", "hooked", {"source": source, "workload": {"image": "nginx"}})
+    people.until_condition("hooked", "WebhookReady", "True", "HookDelivers")
+    for name in ("own", "shop", "hooked"):
         people.delete("Project", name)
         people.until("Project", name, lambda project: project is None, "its end")
 
