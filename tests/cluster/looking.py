@@ -33,5 +33,5 @@ class Looking(RepositoryHooks):
 
 
 if __name__ == "__main__":
-    wiring.RepositoryHooks = Looking  # type: ignore[misc]
+    setattr(wiring, RepositoryHooks.__name__, Looking)
     sys.exit(main())

@@ -16,7 +16,7 @@ from tests.unit.services.hooked import FORBIDDEN, Bench, resolved
 
 AWAY = Transient(Reason.GITHUB_UNAVAILABLE, "GitHub is away.")
 GONE = Stalled(Reason.SECRET_NOT_FOUND, "The Secret is gone.")
-REF = {"installationRef": {"name": "it"}}
+REF: dict[str, Any] = {"installationRef": {"name": "it"}}
 
 
 async def made(*names: str) -> Bench:
