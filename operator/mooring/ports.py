@@ -82,6 +82,10 @@ class Cluster(Protocol):
         """Return one of the three kinds, fresh from the API server."""
         ...
 
+    async def pods(self, namespace: str, project: str) -> list[Object]:
+        """List the pods of a Project, a bounded number of them."""
+        ...
+
     async def create(self, manifest: Object) -> Object:
         """Make a child where there is none; raise AlreadyExists where the name is taken, whoever was first."""
         ...

@@ -35,7 +35,7 @@ from mooring.github import GitHubAdapter
 from mooring.observability.audit import AuditLog
 from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics, Result, result_of
-from mooring.ports import Changed
+from mooring.ports import Changed, GitHubWebhooks
 from mooring.services.clock import SystemClock
 from mooring.services.election import Election
 from mooring.services.gateway_identity import GatewayIdentity, gateway_identity
@@ -46,9 +46,12 @@ from mooring.services.platform import Platform, TokenState
 from mooring.services.projects import Projects
 from mooring.services.recent import Recent
 from mooring.services.reconciler import Observer, Reconciler, Service
+from mooring.services.redeliveries import Redeliveries
 from mooring.services.repository_hooks import RepositoryHooks
 from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
+from mooring.services.sweep_groups import Group
+from mooring.services.sweeps import Doubt, Sweeps
 from mooring.services.users import Users
 from mooring.services.webhook_secret import WebhookSecret, webhook_secret
 from mooring.services.work import WorkQueue
@@ -60,6 +63,8 @@ log = logging.getLogger(__name__)
 LOOP_SECONDS = 60.0
 # Who stood by stays ready for so long while it fills its caches: what shares its Pod must not go out of service then.
 TAKEOVER_SECONDS = 60.0
+# Sweeps, and looks for failed deliveries, under way at a time: in all, and of a namespace. Nobody waits for one.
+LOOKS_AT_ONCE, LOOKS_OF_A_GROUP = 4, 2
 # What is under way at the end gets so long. Kubernetes gives 30 s for all of it.
 DRAIN_SECONDS = 5.0
 # Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
@@ -86,6 +91,8 @@ class Operator:
     platform: Platform
     intake: Intake
     queue: WorkQueue
+    # What is looked at by itself and is no object: it takes no place of one.
+    beside: WorkQueue
     metrics: Metrics
     health: Health
     election: Election
@@ -149,7 +156,7 @@ class Operator:
             tasks.append(group.create_task(self.platform.herald.serve(), name="Events"))
 
             async def stop() -> None:
-                await self.queue.drain(DRAIN_SECONDS)
+                await asyncio.gather(self.queue.drain(DRAIN_SECONDS), self.beside.drain(DRAIN_SECONDS))
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
@@ -177,6 +184,7 @@ class Operator:
         log.info("the caches are filled; reconciling begins")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.webhooks.serve(), name="webhooks")
+            group.create_task(self.beside.serve(), name="looks beside")
             await self.queue.serve()
 
 
@@ -243,7 +251,14 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
         identities = KubernetesIdentities(renewing, clock, environ, settings.namespace)
         gateway = await gateway_identity(settings, identities, clock)
         yield _assemble(
-            settings, platform, connection, metrics, election=election, gateway=gateway, close_github=github.aclose
+            settings,
+            platform,
+            connection,
+            metrics,
+            webhooks_there=github.webhooks,
+            election=election,
+            gateway=gateway,
+            close_github=github.aclose,
         )
 
 
@@ -258,14 +273,19 @@ def _assemble(
     connection: Connection,
     metrics: Metrics,
     *,
+    webhooks_there: GitHubWebhooks,
     election: Election,
     gateway: GatewayIdentity | None,
     close_github: Stop,
 ) -> Operator:
     queue: WorkQueue
+    beside: WorkQueue
 
     def ask(key: Key, after: float = 0.0) -> None:
         queue.add(key, after=after)
+
+    def ask_beside(key: Hashable, after: float) -> None:
+        beside.add(key, after=after)
 
     intake = Intake(platform, ask)
     users = Users(platform, intake.ask_projects, ask)
@@ -274,17 +294,19 @@ def _assemble(
         for key in platform.store:
             queue.add(key)
 
-    def ask_hooked(version: int) -> None:
-        """Ask the Projects whose hooks have a secret of an older version."""
-        for key in platform.store:
-            told = ((platform.store.get(key) or {}).get("status") or {}).get("webhook") or {}
-            if (told.get("secretVersion") or version) < version:
-                queue.add(key)
+    hooks = RepositoryHooks(platform, ask, repeated=partial(metrics.delivery_repeated, "hook"))
+    webhooks = webhook_secret(settings, platform, ask_all, hooks.renew)
+    redeliveries = Redeliveries(
+        platform, webhooks_there, ask_beside, intake.ask_projects, repeated=partial(metrics.delivery_repeated, "app")
+    )
+    installations = Installations(platform, intake.ask_projects, ask, webhooks, redeliveries)
 
-    webhooks = webhook_secret(settings, platform, ask_all, ask_hooked)
-    hooks = RepositoryHooks(platform, ask)
-    installations = Installations(platform, intake.ask_projects, ask, webhooks)
-    projects = Projects(platform, users, installations, hooks, ask)
+    def doubt(key: Key, found: Doubt) -> None:
+        projects.doubt(key, found)
+        ask(key)
+
+    sweeps = Sweeps(platform, installations, plan=ask_beside, doubt=doubt, count=metrics.swept, look_at_hook=hooks.look)
+    projects = Projects(platform, users, installations, ask, hooks=hooks, sweeps=sweeps)
     services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
     reconciler = Reconciler(services, observer(metrics, platform.store))
 
@@ -292,6 +314,18 @@ def _assemble(
         return await reconciler(key)
 
     queue = WorkQueue(run, platform.clock, group=lambda key: key.namespace if isinstance(key, Key) else key)
+
+    async def look(key: Hashable) -> Any:
+        return await (sweeps.run(key) if isinstance(key, Group) else redeliveries.run(key))
+
+    beside = WorkQueue(
+        look,
+        platform.clock,
+        group=lambda key: key.namespace if isinstance(key, Group) else key,
+        runs_at_once=LOOKS_AT_ONCE,
+        runs_of_a_group=LOOKS_OF_A_GROUP,
+    )
+    metrics.watch_sweeps(lambda: len(sweeps))
     platform.herald.calm = queue.calm
     metrics.watch_queue(lambda: queue.overdue)
     metrics.watch_leader(lambda: election.leads)
@@ -299,7 +333,8 @@ def _assemble(
     for state in State:
         metrics.watch_hooks(state.value, partial(hooks.count, state))
     health, filled = Health(), Latch("the caches are being filled")
-    health.must_live("work loop", lambda: _stuck(queue, platform) if filled.is_set else None)
+    for name, each in (("work loop", queue), ("loop of looks", beside)):
+        health.must_live(name, partial(_stuck, each, platform, filled))
     health.must_be_ready("Lease", election.has_no_part)
     health.must_be_ready("caches", lambda: filled() if _must_be_filled(election) else None)
     return Operator(
@@ -307,10 +342,13 @@ def _assemble(
         platform=platform,
         intake=intake,
         queue=queue,
+        beside=beside,
         metrics=metrics,
         health=health,
         election=election,
-        watches=_watches(settings, platform, connection, [intake.sighting, webhooks.sighting], queue, ask_all=ask_all),
+        watches=_watches(
+            settings, platform, connection, [intake.sighting, webhooks.sighting], (queue, beside), ask_all=ask_all
+        ),
         own_kinds=[
             Watch(connection, Scope(RESOURCES[kind], place, contents=True), lambda seen: _take(intake, seen))
             for kind in ("GitHubUser", "GitHubInstallation", "Project")
@@ -349,9 +387,9 @@ def _take(intake: Intake, seen: Seen) -> None:
         intake.own_kind(seen.event, seen.obj)
 
 
-def _stuck(queue: WorkQueue, platform: Platform) -> str | None:
+def _stuck(queue: WorkQueue, platform: Platform, filled: Latch) -> str | None:
     quiet = (platform.clock.now() - queue.turned).total_seconds()
-    return f"has not turned for {quiet:.0f} s" if quiet > LOOP_SECONDS else None
+    return f"has not turned for {quiet:.0f} s" if filled.is_set and quiet > LOOP_SECONDS else None
 
 
 def observer(metrics: Metrics, store: Store) -> Observer:
@@ -375,7 +413,7 @@ def _watches(
     platform: Platform,
     connection: Connection,
     takers: Sequence[Callable[[Seen], None]],
-    queue: WorkQueue,
+    queues: Sequence[WorkQueue],
     *,
     ask_all: Callable[[], None],
 ) -> list[Watch]:
@@ -408,8 +446,12 @@ def _watches(
         for taker in takers:
             taker(seen)
 
-    sightings = (Watch(connection, scope, take, back=queue.cluster_is_back) for scope in scopes)
-    return [*sightings, Watch(connection, policy, policy_changed, back=queue.cluster_is_back)]
+    def back() -> None:
+        for queue in queues:
+            queue.cluster_is_back()
+
+    sightings = (Watch(connection, scope, take, back=back) for scope in scopes)
+    return [*sightings, Watch(connection, policy, policy_changed, back=back)]
 
 
 def adopt_policy(settings: Settings, platform: Platform, found: Mapping[str, Any] | None) -> bool:

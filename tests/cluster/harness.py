@@ -25,6 +25,7 @@ GROUPS = {
     "GitHubInstallation": "/apis/mooring.dev/v1alpha1/namespaces/{}/githubinstallations",
     "Project": "/apis/mooring.dev/v1alpha1/namespaces/{}/projects",
     "Secret": "/api/v1/namespaces/{}/secrets",
+    "ResourceQuota": "/api/v1/namespaces/{}/resourcequotas",
     "Service": "/api/v1/namespaces/{}/services",
     "ServiceAccount": "/api/v1/namespaces/{}/serviceaccounts",
     "ConfigMap": "/api/v1/namespaces/{}/configmaps",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from lab.github import shapes
+from lab.github import errors, shapes
 from lab.github.errors import ApiError
 from lab.github.model import Hook
 from lab.github.rest.call import Body, Call, Route
@@ -16,6 +17,8 @@ from lab.github.rest.deliveries import HOOK, hook_of
 
 # GitHub allows so many hooks for one event of one repository.
 HOOKS_AN_EVENT = 20
+# Classic scopes that let remove a hook; write:repo_hook does everything else.
+REMOVING = frozenset({"admin:repo_hook", "repo", "public_repo"})
 
 
 async def listing(call: Call) -> web.Response:
@@ -36,7 +39,9 @@ async def create(call: Call) -> web.Response:
     if body.get("name", str, "web") != "web":
         raise _refused('"name" must be "web"')
     now = call.world.clock.now()
-    hook = Hook(id=call.world.new_id(), repository_id=repository.id, url="", created_at=now, updated_at=now)
+    number = call.world.new_id()
+    # Unlike what most want, GitHub sends a form where nothing is said.
+    hook = Hook(number, repository.id, url="", created_at=now, updated_at=now, content_type="form")
     _configure(hook, Body(body.need("config", dict)))
     if not hook.url:
         raise _refused("url is missing", field="url")
@@ -76,14 +81,19 @@ def _distinct(events: list[str]) -> list[str]:
 
 
 def _check_room(call: Call, hook: Hook) -> None:
-    """Refuse a twin of another hook, and more hooks for an event than GitHub allows."""
+    """Refuse a hook with another's config and one of its events, and more hooks for an event than GitHub allows."""
     others = [h for h in call.world.hooks.values() if h.repository_id == hook.repository_id and h.id != hook.id]
-    if any(other.url == hook.url and set(other.events) == set(hook.events) for other in others):
+    if any(_visible(other) == _visible(hook) and set(other.events) & set(hook.events) for other in others):
         raise _refused("Hook already exists on this repository")
     counts = Counter(event for other in others for event in other.events)
     for event in hook.events:
         if counts[event] >= HOOKS_AN_EVENT:
             raise _refused(f'The "{event}" event cannot have more than {HOOKS_AN_EVENT} hooks')
+
+
+def _visible(hook: Hook) -> tuple[str, str, bool]:
+    """Return what a config is compared by; secrets are not."""
+    return hook.url, hook.content_type, hook.insecure_ssl
 
 
 def _refused(message: str, *, field: str | None = None) -> ApiError:
@@ -93,8 +103,10 @@ def _refused(message: str, *, field: str | None = None) -> ApiError:
 
 async def update(call: Call) -> web.Response:
     """PATCH /repos/{owner}/{repo}/hooks/{hook_id}"""
-    hook = hook_of(call, "write")
+    known = hook_of(call, "write")
     body = await call.body()
+    # Changed as a whole or not at all.
+    hook = replace(known)
     config = body.get("config", dict)
     if config is not None:
         # A config given here replaces the old one: a secret left out is a secret removed, as GitHub warns.
@@ -102,7 +114,9 @@ async def update(call: Call) -> web.Response:
         _configure(hook, Body(config))
     _update_events(hook, body)
     hook.active = body.get("active", bool, hook.active)
+    _check_room(call, hook)
     hook.updated_at = call.world.clock.now()
+    call.world.hooks[known.id] = hook
     return call.json(shapes.hook(call.ctx, hook))
 
 
@@ -127,7 +141,11 @@ async def update_config(call: Call) -> web.Response:
 
 async def delete(call: Call) -> web.Response:
     """DELETE /repos/{owner}/{repo}/hooks/{hook_id}"""
-    del call.world.hooks[hook_of(call, "write").id]
+    hook = hook_of(call, "write")
+    credential = call.caller.credential
+    if credential is not None and credential.kind == "classic" and not REMOVING & set(credential.scopes):
+        raise errors.not_found()
+    del call.world.hooks[hook.id]
     return call.empty()
 
 

@@ -10,11 +10,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from mooring.cluster import errors
 from mooring.cluster.connection import JSON, NO_ANSWER, Connection
 from mooring.cluster.errors import Asked
 from mooring.cluster.kinds import RESOURCES, Resource
+from mooring.domain import names
 from mooring.domain.errors import Trouble
 from mooring.domain.names import FIELD_MANAGER, GATEWAY_MANAGER, Kind, OwnKind
 from mooring.ports import AlreadyExists, Changed, Clock, Object
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 APPLY = "application/apply-patch+yaml"  # JSON is YAML, and quicker to write
 MERGE = "application/merge-patch+json"
+# Pods of a Project that are looked at: of more, the rest says the same.
+MOST_PODS = 100
 METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 # etcd begins to count at 1 before its first write, so no object has this version: an apply that is held to it makes the
@@ -62,10 +66,13 @@ class KubernetesCluster:
         """Return a ConfigMap, or None where there is none."""
         return await self._read(RESOURCES["ConfigMap"], namespace, name)
 
-    async def read_namespace_labels(self, name: str) -> dict[str, str] | None:
-        """Return a namespace's labels, or None where there is none."""
-        found = await self._read(RESOURCES["Namespace"], None, name, accept=METADATA_ONLY)
-        return None if found is None else dict(found["metadata"].get("labels") or {})
+    async def pods(self, namespace: str, project: str) -> list[Object]:
+        """List the pods of a Project, a bounded number of them."""
+        resource = RESOURCES["Pod"]
+        labels = quote(f"{names.MANAGED_BY}={names.MANAGER},{names.PROJECT_LABEL}={project}")
+        path = f"{resource.collection(namespace)}?labelSelector={labels}&limit={MOST_PODS}"
+        found = await self._send("GET", path, Asked("list", resource, namespace, None))
+        return list((found or {}).get("items") or ())
 
     async def create(self, manifest: Object) -> Object:
         """Make a child where there is none; raise AlreadyExists where the name is taken, whoever was first."""

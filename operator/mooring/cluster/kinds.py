@@ -47,6 +47,7 @@ _OTHERS = (
     Resource("Service", "", "v1", "services"),
     Resource("ServiceAccount", "", "v1", "serviceaccounts"),
     Resource("Namespace", "", "v1", "namespaces", namespaced=False),
+    Resource("Pod", "", "v1", "pods"),
     Resource("Deployment", "apps", "v1", "deployments"),
     Resource("Ingress", "networking.k8s.io", "v1", "ingresses"),
     Resource("Event", "events.k8s.io", "v1", "events"),

@@ -39,7 +39,7 @@ _HOST_NAME = re.compile(_DNS)
 _ANNOTATION = re.compile(rf"{_DNS}/\*|(?:{_DNS}/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?")
 _REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*/(?:\*|[A-Za-z0-9._-]+)")
 _PERMISSION = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_LEVELS = {"read": 1, "write": 2, "admin": 3}
+_LEVELS = frozenset({"read", "write", "admin"})
 _OWN_ANNOTATIONS = "mooring.dev/"
 
 
@@ -116,13 +116,6 @@ class Binding(_Part):
         name = full_name.casefold()
         return any(_covers(entry.casefold(), name) for entry in self.repositories)
 
-    def permits(self, permissions: Mapping[str, str]) -> bool:
-        """Tell whether these permissions stay under the ceiling; without one all do."""
-        if self.permissions is None:
-            return True
-        ceiling = {name: _LEVELS[level] for name, level in self.permissions.items()}
-        return all(level in _LEVELS and _LEVELS[level] <= ceiling.get(name, 0) for name, level in permissions.items())
-
 
 class IngressPolicy(_Part):
     """What tenants may publish."""
@@ -158,6 +151,7 @@ class Policy(_Part):
     """All that the administrator allows; by default nothing."""
 
     bindings: Annotated[tuple[Binding, ...], Field(max_length=1000)] = ()
+    # An entry without a port means 443. `origins.AllowedHosts` puts the operator's own GitHub beside them, and decides.
     allowed_hosts: Annotated[tuple[Annotated[Text, AfterValidator(_host)], ...], Field(max_length=1000)] = ()
     ingress: IngressPolicy = IngressPolicy()
     raw_pod_templates: StrictBool = False
@@ -174,13 +168,6 @@ class Policy(_Part):
                     raise ValueError(f"no. {number} lends an account to {namespace} once more; merge the two")
                 seen.add(key)
         return bindings
-
-    def host_allowed(self, host: str, port: int = origins.HTTPS) -> bool:
-        """Tell whether the administrator listed this very host and port; an entry without a port means 443.
-
-        The operator's own GitHub is no affair of this list: `origins.AllowedHosts` puts the two together.
-        """
-        return str(origins.Host(host.lower(), port)) in self.allowed_hosts
 
     def bindings_of(self, api_url: str, app_id: int, namespace: str) -> tuple[Binding, ...]:
         """Return what this namespace may use of an App: none means that nothing may be asked of GitHub for it."""

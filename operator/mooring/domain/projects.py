@@ -86,6 +86,8 @@ class SourceFacts:
     pin_proof: str | None = None
     # Since when the first of them stands there.
     proven_at: str | None = None
+    # When the branch was read for the last decision, by GitHub's clock.
+    read_at: str | None = None
     # Whether GitHub said so in this very run; else it is what the status remembers.
     fresh: bool = field(default=False, compare=False)
 
@@ -93,6 +95,14 @@ class SourceFacts:
     def sha(self) -> str:
         """Return the commit to run."""
         return self.pin or self.deployed_sha or self.decided_sha
+
+    def time_of_read(self) -> datetime | None:
+        """Return when the branch was read; None where nobody knows, or somebody wrote something else there."""
+        try:
+            found = datetime.fromisoformat(self.read_at or "")
+        except ValueError:
+            return None
+        return found if found.tzinfo is not None else None
 
     def status(self) -> dict[str, Any]:
         """Return status.source."""
@@ -111,6 +121,7 @@ class SourceFacts:
             "proof": self.proof,
             "pinProof": self.pin_proof,
             "provenAt": self.proven_at,
+            "readAt": self.read_at,
         }
 
 

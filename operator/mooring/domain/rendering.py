@@ -7,10 +7,11 @@ has a reason of its own. What a person did to the live object is no such reason:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from mooring.domain import names
-from mooring.domain.manifests import versions
+from mooring.domain.manifests import checkout, versions
 from mooring.domain.names import Kind
 from mooring.domain.projects import MOORING_ANNOTATIONS, Ingredients, manifests
 from mooring.domain.resources.project_status import RevisionStatus
@@ -37,6 +38,24 @@ def wanted(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, An
         return newest
     same = manifests(made_of, revision, version=version)
     return newest if _makes_new_pods(same["Deployment"], live) else same
+
+
+def as_fetched(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any] | None) -> Ingredients:
+    """Return what pods are made of, with the name of the repository that they have: a rename alone makes no new ones.
+
+    It holds where the live Deployment was rendered for this very spec, with nothing but another name at the same host.
+    """
+    source = made_of.source
+    if live is None or source is None or source.repository_id is None:
+        return made_of
+    url = checkout.url_of(live["spec"]["template"]["spec"])
+    if url in {None, source.url} or str(made_of.generation) != _annotations(live).get(names.GENERATION_ANNOTATION):
+        return made_of
+    if not str(url).startswith(source.url.removesuffix(f"{source.full_name}.git")):
+        return made_of
+    kept = replace(made_of, source=replace(source, url=str(url)))
+    mark = _annotations(as_it_is(kept, revision, live)["Deployment"])[names.TEMPLATE_ANNOTATION]
+    return kept if mark == _annotations(live).get(names.TEMPLATE_ANNOTATION) else made_of
 
 
 def _version(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any]) -> int | None:

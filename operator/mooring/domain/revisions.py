@@ -19,8 +19,11 @@ from mooring.domain import names
 from mooring.domain.conditions import timestamp
 from mooring.domain.manifests import checkout
 from mooring.domain.resources.project_status import HISTORY_MAX, RevisionStatus, Trigger
+from mooring.domain.rollouts import Rollout, RolloutState
 from mooring.domain.status import without_nothing
 
+# Characters of why a rollout failed.
+FAILURE_LENGTH = 512
 SHORT_SHA = 7
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -219,6 +222,23 @@ def template_was_changed(live: Running, asked: Asked) -> bool:
     Nor do marks that somebody took off: they are put back.
     """
     return live.template is not None and live.generation != str(asked.generation) and live.template != asked.template
+
+
+def history_field(
+    history: Sequence[RevisionStatus], stored: Sequence[Mapping[str, Any]], newest: Rollout | None
+) -> list[dict[str, Any]]:
+    """Return status.history. Where the newest one's rollout failed, it says why; what was said of others stays."""
+    fields = [as_field(revision) for revision in history]
+    known = {_identity(entry): entry["failure"] for entry in stored if entry.get("failure")}
+    if fields and newest is not None and newest.state is RolloutState.FAILED:
+        known[_identity(fields[0])] = (newest.why or newest.message)[:FAILURE_LENGTH]
+    elif fields and newest is not None and newest.state is RolloutState.COMPLETE:
+        known.pop(_identity(fields[0]), None)
+    return [field | ({"failure": known[_identity(field)]} if _identity(field) in known else {}) for field in fields]
+
+
+def _identity(entry: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(entry.get(name) for name in ("sha", "trigger", "delivery", "deployedAt"))
 
 
 def with_applied(history: Sequence[RevisionStatus], revision: RevisionStatus) -> list[RevisionStatus]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Any
 
@@ -24,6 +24,8 @@ class Rollout:
     message: str
     desired: int
     ready: int
+    # What the pods say of why it is not complete.
+    why: str | None = None
 
 
 def rollout(deployment: Mapping[str, Any]) -> Rollout:
@@ -47,6 +49,11 @@ def rollout(deployment: Mapping[str, Any]) -> Rollout:
     if available < updated:
         return judged(RolloutState.PROGRESSING, f"{available} of {updated} new pods are available.")
     return judged(RolloutState.COMPLETE, f"{available} of {desired} pods are available.")
+
+
+def explained(judged: Rollout, why: str | None) -> Rollout:
+    """Add what the pods themselves say to what their Deployment says."""
+    return judged if why is None else replace(judged, message=f"{judged.message} {why}", why=why)
 
 
 def _failure(status: Mapping[str, Any]) -> str | None:

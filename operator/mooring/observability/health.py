@@ -4,12 +4,10 @@ Alive means that it makes sense to let it go on: a restart is the answer to no. 
 answer to no is patience. An API server that is away makes it unready, never dead.
 """
 
-import time
 from collections.abc import Callable
 
 # What is wrong, for a person; None where all is well.
 Check = Callable[[], str | None]
-Monotonic = Callable[[], float]
 
 
 class Health:
@@ -40,29 +38,8 @@ def _failures(checks: dict[str, Check]) -> list[str]:
     return [f"{name}: {wrong}" for name, check in checks.items() if (wrong := check()) is not None]
 
 
-class Heartbeat:
-    """Something that must happen again and again, such as a turn of a loop or an answer of the API server."""
-
-    def __init__(self, what: str, *, within: float, clock: Monotonic = time.monotonic, started: bool = True) -> None:
-        self._what = what
-        self._within = within
-        self._clock = clock
-        self._last: float | None = clock() if started else None
-
-    def beat(self) -> None:
-        """Say that it happened just now."""
-        self._last = self._clock()
-
-    def __call__(self) -> str | None:
-        """Tell whether the last time is too long ago."""
-        if self._last is None:
-            return f"no {self._what} yet"
-        quiet = self._clock() - self._last
-        return f"no {self._what} for {quiet:.0f} s" if quiet > self._within else None
-
-
 class Latch:
-    """Something that must have happened once, such as the first filling of a cache; it may be undone."""
+    """Something that must have happened once, such as the first filling of a cache."""
 
     def __init__(self, missing: str) -> None:
         self._missing = missing
@@ -71,10 +48,6 @@ class Latch:
     def set(self) -> None:
         """Say that it has happened."""
         self.is_set = True
-
-    def clear(self) -> None:
-        """Say that it has to happen once more."""
-        self.is_set = False
 
     def __call__(self) -> str | None:
         """Say what is missing."""

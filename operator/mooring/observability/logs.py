@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, TextIO
 
-from mooring.observability.redaction import redact
+from mooring.domain.redaction import redact
 
 OWN = "mooring"
 AUDIT = "mooring.audit"

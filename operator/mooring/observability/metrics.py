@@ -18,7 +18,9 @@ from mooring.observability.registry import new_registry
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 
 # From a push to its rollout: a moment more than the quiet time, up to a GitHub that is away for minutes.
-_ROLLOUT_SECONDS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_ROLLOUT_SECONDS = (1.0, 2.0, 3.0, 4.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0, 3600.0)
+# What tells of a push: the webhook of an App, one of the repository, or nobody, so that a sweep found it.
+_VIAS = ("app", "hook", "sweep")
 
 
 class Result(StrEnum):
@@ -64,10 +66,35 @@ class Metrics:
                 self._results.labels(kind=kind, result=result.value)
         self._rollouts = Histogram(
             "mooring_push_to_rollout_seconds",
-            "How long it took from the receipt of a push until its rollout was begun.",
+            "How long it took from the receipt of a push, or from one that a sweep found, until its rollout was begun.",
+            ["via"],
             buckets=_ROLLOUT_SECONDS,
             registry=self.registry,
         )
+        for via in _VIAS:
+            self._rollouts.labels(via=via)
+        self._sweeps = Counter(
+            "mooring_sweeps_total",
+            "Looks through what a credential lists, by how they ended: ok, stalled, waiting, transient or defect.",
+            ["result"],
+            registry=self.registry,
+        )
+        for result in Result:
+            if result is not Result.CHANGED:
+                self._sweeps.labels(result=result.value)
+        self._swept = Gauge(
+            "mooring_sweep_repositories",
+            "Repositories that are looked at by themselves, now and then.",
+            registry=self.registry,
+        )
+        self._repeated = Counter(
+            "mooring_deliveries_repeated_total",
+            "Failed deliveries that GitHub was asked to send again, by whose webhook it is: app or hook.",
+            ["via"],
+            registry=self.registry,
+        )
+        for via in ("app", "hook"):
+            self._repeated.labels(via=via)
         self._leader = Gauge(
             "mooring_leader",
             "1 while this process leads beyond doubt, 0 while it stands by or may have lost its Lease.",
@@ -100,9 +127,22 @@ class Metrics:
         self._seconds.labels(kind=kind).observe(seconds)
         self._results.labels(kind=kind, result=result.value).inc()
 
-    def rolled_out(self, seconds: float) -> None:
-        """Take note of a rollout that a push led to."""
-        self._rollouts.observe(seconds)
+    def rolled_out(self, seconds: float, via: str) -> None:
+        """Take note of a rollout that a push led to, and of what had told of the push."""
+        self._rollouts.labels(via=via).observe(seconds)
+
+    def swept(self, found: Exception | None) -> None:
+        """Count a sweep by what ended it."""
+        result = Result.OK if found is None else result_of(found) if isinstance(found, Trouble) else Result.DEFECT
+        self._sweeps.labels(result=result.value).inc()
+
+    def watch_sweeps(self, repositories: Callable[[], int]) -> None:
+        """Ask how many repositories are followed whenever metrics are read."""
+        self._swept.set_function(repositories)
+
+    def delivery_repeated(self, via: str) -> None:
+        """Count a failed delivery that was asked for again; `via` is app or hook."""
+        self._repeated.labels(via=via).inc()
 
     def event_dropped(self) -> None:
         """Count an Event that nobody will see."""

@@ -7,7 +7,7 @@ Roles.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mooring.domain.names import GATEWAY_ACCOUNT, GROUP, OPERATOR_LEASE, WEBHOOK_SECRET
+from mooring.domain.names import DELIVERIES_CONFIG_MAP, GATEWAY_ACCOUNT, GROUP, OPERATOR_LEASE, WEBHOOK_SECRET
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ WATCHED = (
     Grant("", ("configmaps",), {"get": "reads the certificates that a GitHubInstallation names"}),
     # No right to delete: a Deployment goes with its Project, by its owner reference.
     Grant("apps", ("deployments",), {verb: use for verb, use in _child("Deployment").items() if verb != "delete"}),
+    Grant("", ("pods",), {"list": "says why the new pods of a rollout do not become available"}),
     Grant("", ("services",), _child("Service")),
     Grant("networking.k8s.io", ("ingresses",), _child("Ingress")),
     Grant(
@@ -157,6 +158,17 @@ _OWN = (
         names=(WEBHOOK_SECRET,),
     ),
     Grant("", ("secrets",), {"create": "makes the Secret with the gateway's keys where there is none"}),
+    # An apply has the name in its address, also where it makes the object: so this `create` is held to it.
+    Grant(
+        "",
+        ("configmaps",),
+        {
+            "get": "reads up to where failed deliveries were asked for again",
+            "create": "makes the ConfigMap for that where there is none",
+            "patch": "notes up to where failed deliveries were asked for again",
+        },
+        names=(DELIVERIES_CONFIG_MAP,),
+    ),
 )
 
 

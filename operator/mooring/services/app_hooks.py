@@ -5,9 +5,14 @@ A Secret that names somebody else's App proves nothing, so its webhook secret co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mooring.domain.app_secrets import app_source, webhook_secrets_in
 from mooring.domain.errors import Stalled, Trouble
+from mooring.domain.reasons import Reason
 from mooring.domain.resources.github_installation import GitHubInstallation
+from mooring.domain.webhooks.events import PUSH
 from mooring.domain.webhooks.hooking import PATH
 from mooring.domain.webhooks.keys import AppHook, app_path_id
 from mooring.services.lending import Found
@@ -65,15 +70,15 @@ class AppHooks:
         except Stalled:
             return False
 
-    def leads_here(self, installation: GitHubInstallation) -> bool:
-        """Tell whether the App's webhooks come to an address of ours; where GitHub was not asked, they may."""
-        platform, ref = self._platform, installation.spec.app_secret_ref
-        place = (_key(installation).namespace, ref.name) if ref else (platform.namespace, platform.app_secret)
-        if place not in platform.app_webhooks or platform.public_base_url is None:
-            return True
-        found, base = platform.app_webhooks[place], platform.public_base_url + PATH
-        # Any of an App's own addresses will do: each GitHubInstallation with that App has one.
-        return found == base if ref is None else found is not None and found.startswith(f"{base}/")
+    async def trouble(
+        self, installation: GitHubInstallation, status: Mapping[str, Any], *, elsewhere: bool | None
+    ) -> Reason | None:
+        """Return why an App's webhook brings no pushes; what is not known yet is no trouble."""
+        if not await self.takes(installation):
+            return Reason.WEBHOOK_SECRET_MISSING
+        if status.get("installationId") and PUSH not in (status.get("events") or ()):
+            return Reason.EVENTS_MISSING
+        return Reason.WEBHOOK_ELSEWHERE if elsewhere else None
 
     def url(self, installation: GitHubInstallation) -> str | None:
         """Return what to enter at GitHub; None where no webhook of the App would be taken."""

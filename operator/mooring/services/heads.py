@@ -15,11 +15,13 @@ from typing import Any
 
 from mooring.domain import redeploys
 from mooring.domain.comparisons import Comparison
+from mooring.domain.conditions import timestamp
 from mooring.domain.errors import Stalled, Transient, Trouble
 from mooring.domain.projects import SourceFacts
 from mooring.domain.reasons import ConditionType
 from mooring.domain.redeploys import Compare, Pending, ReadHead, State, Step, Verdict, Wait
 from mooring.domain.resources.project import Project
+from mooring.domain.resources.project_status import Trigger
 from mooring.ports import Object
 from mooring.services.platform import Platform
 from mooring.services.sources import AtHand, Sources
@@ -40,6 +42,11 @@ class Look:
     again: datetime | None = None
     # Why the branch could not be read; it is tried again, and nobody else has to know of it yet.
     delay: Trouble | None = None
+    # When the branch was read, by GitHub's clock; None: it was not.
+    read_at: datetime | None = None
+    # Whether a sweep found what no delivery had told of, and when it was pushed, where that is known.
+    missed: bool = False
+    pushed_at: datetime | None = None
 
     @property
     def rolls(self) -> bool:
@@ -60,6 +67,8 @@ class Heads:
         self._waits: dict[Key, Wait] = {}
         # When branches are read once more after a proof, the soonest first.
         self._looks: dict[Key, tuple[datetime, ...]] = {}
+        # Since when branches are to be read because of a sweep, and when what it found was pushed.
+        self._swept: dict[Key, tuple[datetime, datetime | None]] = {}
         # What a look led to, and when it was: it is over when that is stored.
         self._led: dict[Key, tuple[datetime, State]] = {}
         # What these were planned for: who finds the same proof again and again plans nothing again.
@@ -69,9 +78,14 @@ class Heads:
         """Drop what is remembered of a Project that is gone."""
         self._waits.pop(key, None)
         self._looks.pop(key, None)
+        self._swept.pop(key, None)
         self._led.pop(key, None)
         self._planned.pop(key, None)
         self._met.discard(key)
+
+    def look_now(self, key: Key, pushed_at: datetime | None) -> None:
+        """Have the next run read the branch; it stays due until what comes of it is stored."""
+        self._swept[key] = self._platform.clock.now(), pushed_at
 
     async def look(self, project: Project, obj: Object, facts: SourceFacts, at_hand: AtHand) -> Look:
         """Decide on what nobody has decided on yet; raises Trouble that a person should know of."""
@@ -81,28 +95,31 @@ class Heads:
         push = redeploys.unhandled({**status, "source": facts.status()}, facts.branch) if facts.repository_id else None
         self._finish(key, status)
         self._expect(key, obj, facts, now)
+        # A push that waits has the branch read when its burst is over, and that settles what a sweep found as well.
+        swept = self._swept.get(key) if push is None else None
+        looks = (*self._looks.get(key, ())[:1], *((swept[0],) if swept is not None else ()))
         course = redeploys.course(
             state,
             redeploys.wish_of(project),
             push,
             self._waits.get(key),
-            look_again=next(iter(self._looks.get(key, ())), None),
+            look_again=min(looks, default=None),
             now=now,
         )
         if push is not None:
             # Whatever comes now, the burst has begun.
             self._waits[key] = redeploys.noticed(self._waits.get(key), push, now, handled=state.delivery)
         try:
-            step = await self._take(course, project, facts, at_hand, self._waits.get(key))
+            step, read_at = await self._take(course, project, facts, at_hand, self._waits.get(key))
         except Trouble as trouble:
             if isinstance(trouble, Stalled) or self._lasts(key, now):
                 raise
             return Look(facts, facts, state.pending, delay=trouble)
-        self._keep(key, step, now)
+        self._keep(key, step, now, is_read=read_at is not None)
         self._finish(key, status)
         again = min((at for at in (step.again, self._next_look(key, now)) if at is not None), default=None)
         if step.verdict is None:
-            return Look(facts, facts, state.pending, again=again)
+            return Look(facts, facts, state.pending, again=again, read_at=read_at)
         decided = step.verdict.state
         found = replace(
             facts,
@@ -111,8 +128,13 @@ class Heads:
             deployed_sha=decided.deployed,
             delivery=decided.delivery,
             redeploy=decided.redeploy,
+            # Written together with a decision, never by itself.
+            read_at=timestamp(read_at) if read_at is not None and decided != state else facts.read_at,
         )
-        return Look(facts, found, decided.pending, step.verdict, again)
+        look = Look(facts, found, decided.pending, step.verdict, again, read_at=read_at)
+        if swept is None or decided.head == state.head or step.verdict.trigger not in {None, Trigger.POLL}:
+            return look
+        return replace(look, missed=True, pushed_at=swept[1])
 
     def _expect(self, key: Key, obj: Object, facts: SourceFacts, now: datetime) -> None:
         """Plan another look after a proof that no gateway knows yet, or that none believed for a while.
@@ -161,12 +183,13 @@ class Heads:
         wait = self._waits.get(key)
         return wait is not None and now - wait.first >= redeploys.PATIENCE
 
-    def _keep(self, key: Key, step: Step, now: datetime) -> None:
+    def _keep(self, key: Key, step: Step, now: datetime, *, is_read: bool) -> None:
         if step.wait is None:
             self._waits.pop(key, None)
         else:
             self._waits[key] = step.wait
-        if step.verdict is not None and any(at <= now for at in self._looks.get(key, ())):
+        due = key in self._swept or any(at <= now for at in self._looks.get(key, ()))
+        if step.verdict is not None and is_read and due:
             self._led[key] = now, step.verdict.state
 
     def _finish(self, key: Key, status: Mapping[str, Any]) -> None:
@@ -175,6 +198,8 @@ class Heads:
         if at is None or state is None or not _is_stored(state, status):
             return
         del self._led[key]
+        if key in self._swept and self._swept[key][0] <= at:
+            del self._swept[key]
         if left := tuple(look for look in self._looks.get(key, ()) if look > at):
             self._looks[key] = left
         else:
@@ -182,17 +207,19 @@ class Heads:
 
     async def _take(
         self, course: redeploys.Course, project: Project, facts: SourceFacts, at_hand: AtHand, wait: Wait | None
-    ) -> Step:
-        """Answer what is asked on the way."""
+    ) -> tuple[Step, datetime | None]:
+        """Answer what is asked on the way; return also when the branch was read."""
         answer: str | Comparison | None = None
+        read_at: datetime | None = None
         while True:
             try:
                 question = course.send(answer)
             except StopIteration as done:
-                step: Step = done.value
-                return step
+                return done.value, read_at
             if isinstance(question, ReadHead):
+                began = self._platform.clock.now()
                 answer = await self._sources.head(project, facts, at_hand)
+                read_at = self._sources.time_at(project, began)
             else:
                 answer = await self._compare(project, facts, at_hand, question, wait)
 

@@ -51,6 +51,8 @@ class Book:
     # Whether this process has seen that it is ours.
     verified: bool = False
     failing: str | None = None
+    # Who looked at it last, and when.
+    looked: tuple[Key, datetime] | None = None
     # When its deliveries are looked at again, and after how many such looks.
     look_at: datetime | None = None
     looks: int = 0

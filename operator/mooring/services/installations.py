@@ -28,13 +28,15 @@ from mooring.domain.scopes import may_refer, not_covered, not_found, not_ready, 
 from mooring.ports import Changed, Object, Origin
 from mooring.services import statuses
 from mooring.services.app_hooks import AppHooks
+from mooring.services.clone_tokens import token_in
 from mooring.services.clones import Clones
 from mooring.services.lending import Found, Lending, usable
 from mooring.services.minting import Minting
 from mooring.services.outputs import Outputs
 from mooring.services.platform import Platform
+from mooring.services.redeliveries import Redeliveries
 from mooring.services.scoping import Scoping
-from mooring.services.store import Key, key_of
+from mooring.services.store import Key, installation_reference, key_of
 from mooring.services.token_secrets import Tended, ends_tokens
 from mooring.services.webhook_secret import WebhookSecret
 from mooring.services.work import Again
@@ -85,8 +87,10 @@ class Installations:
         ask_projects: Callable[[Key], None],
         ask: Callable[[Key, float], None],
         shared: WebhookSecret,
+        redeliveries: Redeliveries,
     ) -> None:
         self._platform = platform
+        self._redeliveries = redeliveries
         self._ask_projects = ask_projects
         self._ask = ask
         self._lending = Lending(platform)
@@ -124,6 +128,19 @@ class Installations:
         token = await self._in_words_for(key, consumer, self._scoping.reader(found, consumer))
         return found.app.origin, token.token
 
+    async def clone_token(self, project: Object, secret: str) -> tuple[Origin, str] | None:
+        """Return where a Project's installation answers, and the token in one of its clone Secrets: none is made."""
+        place, consumer = installation_reference(project), project["metadata"]["namespace"]
+        key = Key("GitHubInstallation", place.namespace, place.name) if place is not None else None
+        obj, installation = self._seen(key) if key is not None else (None, None)
+        if obj is None or installation is None or installation.spec.suspend:
+            return None
+        if not self._may_refer(installation, consumer):
+            return None
+        origin = await self._lending.origin(installation)
+        token = await token_in(self._platform, obj["metadata"]["uid"], consumer, secret, origin)
+        return (origin, token) if token is not None else None
+
     async def look_for(self, key: Key) -> None:
         """Ask for an installation that no watch has shown: of objects applied together, any may be seen first."""
         if self._platform.store.get(key) is None:
@@ -149,12 +166,8 @@ class Installations:
         obj, installation = self._seen(key)
         if obj is None or installation is None:
             return Reason.INSTALLATION_NOT_FOUND
-        if not await self._hooks.takes(installation):
-            return Reason.WEBHOOK_SECRET_MISSING
-        status = obj.get("status") or {}
-        if status.get("installationId") and _PUSH not in (status.get("events") or ()):
-            return Reason.EVENTS_MISSING
-        return None if self._hooks.leads_here(installation) else Reason.WEBHOOK_ELSEWHERE
+        elsewhere = self._redeliveries.goes_elsewhere(key)
+        return await self._hooks.trouble(installation, obj.get("status") or {}, elsewhere=elsewhere)
 
     async def _for(self, key: Key, consumer: str) -> Found:
         """Return an installation for a namespace's use. Missing, forbidden and invisible look the same."""
@@ -230,6 +243,7 @@ class Installations:
             installation = GitHubInstallation.model_validate(obj)
         except ValidationError as error:
             self._hooks.refuse(key)
+            self._redeliveries.forget(key)
             wanted = verdict(invalid_spec(error), suspended=False, progressing=None, ready="")
             await statuses.write(self._platform, obj, {"observedGeneration": obj["metadata"]["generation"]}, wanted)
             return None
@@ -250,6 +264,7 @@ class Installations:
         self._platform.token_states.pop(key, None)
         self._lending.forget(key)
         self._hooks.forget(key)
+        self._redeliveries.forget(key)
         if self._told.pop(key, None) is not None:
             self._ask_projects(key)
 
@@ -311,6 +326,7 @@ class Installations:
         left = await self._minting.settle(key, run.uid)
         await tended.let_go()
         await self._hooks.learn(run.installation, run.found, run.trouble)
+        self._watch_deliveries(run)
         trouble, there = run.worst(), self._time(origin)
         observed = rules.InstallationObservation(
             installation=run.installation,
@@ -338,6 +354,16 @@ class Installations:
             # Ever more slowly. A token that is overdue has no time for that.
             raise trouble
         return self._next(run, trouble, there, left)
+
+    def _watch_deliveries(self, run: Run) -> None:
+        """Have the App's failed deliveries looked at while the installation may use it."""
+        if run.found is not None:
+            ref = run.installation.spec.app_secret_ref
+            secret = ref.name if ref is not None else self._platform.app_secret
+            address = self._hooks.url(run.installation)
+            self._redeliveries.follow(run.found.app, key=run.key, secret=secret, address=address)
+        elif isinstance(run.trouble, Stalled):
+            self._redeliveries.forget(run.key)
 
     def _tell(self, key: Key, run: Run, *, takes: bool) -> None:
         """Ask the Projects to look again, where something that they depend on changed."""
@@ -398,8 +424,6 @@ class Installations:
         self.gone(key)
 
 
-# The event that an App has to subscribe to.
-_PUSH = "push"
 _ABSENT = frozenset({Reason.INSTALLATION_NOT_FOUND, Reason.INSTALLATION_DELETED})
 # What is said of an installation to whoever may refer to it: it is about the Project's own repository or reference.
 _FOR_ALL = frozenset(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from mooring.domain import origins
@@ -31,6 +31,14 @@ class TokenState(StrEnum):
     REFUSED = "refused"
     UNKNOWN = "unknown"
     NONE = "none"
+
+
+class Via(StrEnum):
+    """What told of a push, for the metric."""
+
+    APP = "app"
+    HOOK = "hook"
+    SWEEP = "sweep"
 
 
 @dataclass(slots=True)
@@ -61,11 +69,8 @@ class Platform:
     webhook_keys: Keys | None = None
     # The newest version of the key of repository hooks that every gateway knows.
     hook_version: int | None = None
-    # Where the webhooks of Apps go (None: nowhere), by namespace and name of the App's Secret, as far as GitHub was
-    # asked.
-    app_webhooks: dict[tuple[str, str], str | None] = field(default_factory=dict)
-    # Told how many seconds passed from a push to its rollout.
-    rolled_out: Callable[[float], None] = lambda _seconds: None
+    # Told how many seconds passed from a push to its rollout, and what had told of the push.
+    rolled_out: Callable[[float, Via], None] = lambda _seconds, _via: None
     # Labels by namespace; None where Mooring is confined and may not read namespaces.
     namespaces: dict[str, Mapping[str, str]] | None = field(default_factory=dict)
     # Managed objects that a watch has shown: kind, namespace, name.
@@ -87,6 +92,13 @@ class Platform:
         self.own_writes.move_to_end(place)
         while len(self.own_writes) > KEPT_WRITES:
             self.own_writes.popitem(last=False)
+
+    def time_at(self, origin: Origin | None, then: datetime) -> datetime:
+        """Return the time by GitHub's clock at a moment of ours that has passed; None: there is no such clock.
+
+        It is asked for after an answer, which has shown how far the two clocks are apart.
+        """
+        return then if origin is None else self.github.time_at(origin) - (self.clock.now() - then)
 
     def labels_of(self, namespace: str) -> Mapping[str, str] | None:
         """Return the labels of a namespace, or None where they cannot be known."""

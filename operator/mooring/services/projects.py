@@ -10,7 +10,7 @@ import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -40,10 +40,13 @@ from mooring.services.heads import Heads
 from mooring.services.installations import Installations
 from mooring.services.observing import Observer
 from mooring.services.platform import Platform
+from mooring.services.pods import Pods
 from mooring.services.repository_hooks import RepositoryHooks
 from mooring.services.seen import Seen, credential_of, lacks_its_token, ours, rolled
 from mooring.services.sources import Sources, installation_key
 from mooring.services.store import Key, key_of, user_reference
+from mooring.services.sweep_groups import followed
+from mooring.services.sweeps import Doubt, Sweeps
 from mooring.services.tokens import Tokens
 from mooring.services.users import Users
 from mooring.services.work import Again
@@ -66,8 +69,10 @@ class Projects:
         platform: Platform,
         users: Users,
         installations: Installations,
-        hooks: RepositoryHooks,
         ask_user: Callable[[Key, float], None],
+        *,
+        hooks: RepositoryHooks,
+        sweeps: Sweeps,
     ) -> None:
         self._platform = platform
         self._users = users
@@ -81,6 +86,8 @@ class Projects:
         self._heads = Heads(platform, self._sources)
         self._beliefs = Beliefs(platform, self._sources)
         self._children = Children(platform)
+        self._pods = Pods(platform)
+        self._sweeps = sweeps
         # Which user a Project was last counted for.
         self._counted: dict[Key, Key] = {}
 
@@ -109,17 +116,35 @@ class Projects:
         seen.token = rules.token_of(ours(live.get("Secret"), uid)) if undecided else seen.resolution.token
         await self._settle(seen, ours(live.get("Deployment"), uid))
         outcome = await self._apply(seen, live)
+        self._follow(key, seen)
         return self._next(seen, outcome)
 
     def gone(self, key: Key) -> None:
         """Forget a Project that was deleted; its children go with it by their owner reference."""
         self._platform.token_states.pop(key, None)
         self._heads.forget(key)
+        self._sources.forget(key)
+        self._sweeps.forget(key)
         self._beliefs.forget(key)
         self._hooks.forget(key)
+        self._pods.forget(key)
         user = self._counted.pop(key, None)
         if user is not None and self._users.resolved(user, key, None):
             self._ask_user(user, COUNTS_DELAY)
+
+    def doubt(self, key: Key, found: Doubt) -> None:
+        """Have the next run look where a sweep found something that is not as it is known."""
+        if found.proves:
+            self._sources.prove_again(key)
+        if found.reads:
+            self._heads.look_now(key, found.pushed_at)
+
+    def _follow(self, key: Key, seen: Seen) -> None:
+        """Have swept what is followed. What cannot be followed now is proven again before it is."""
+        if (wanted := followed(key, seen, self._sources)) is not None:
+            self._sweeps.follow(key, wanted, missed=seen.look is not None and seen.look.missed)
+        elif seen.source_trouble is None or isinstance(seen.source_trouble, Stalled):
+            self._sweeps.forget(key)
 
     def _count(self, key: Key, seen: Seen) -> None:
         """Keep the counts of the GitHubUser that this Project refers to."""
@@ -159,6 +184,7 @@ class Projects:
         if deployment is None:
             return False
         made_of = self._made_of(seen, seen.source or self._remembered(seen), deployment)
+        made_of = rendering.as_fetched(made_of, stored, deployment)
         drawn = rendering.as_it_is(made_of, stored, deployment)["Deployment"]
         applied = revisions.running(deployment).applied
         return applied is not None and applied == drawn["metadata"]["annotations"][names.APPLIED_ANNOTATION]
@@ -176,6 +202,10 @@ class Projects:
             clone_secret=seen.clone_secret or credential_of(source, deployment),
         )
 
+    def _as_fetched(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> rules.Ingredients:
+        """Leave pods with the name that their repository had when they were made."""
+        return rendering.as_fetched(made_of, seen.stored, deployment) if seen.stored is not None else made_of
+
     async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:
         project, uid = seen.project, str(seen.project.metadata.uid)
         secret, deployment = ours(live.get("Secret"), uid), ours(live.get("Deployment"), uid)
@@ -183,11 +213,13 @@ class Projects:
         source = seen.look.facts if seen.look is not None else seen.source or self._remembered(seen)
         made_of = self._made_of(seen, source, deployment)
         written: dict[Kind, Object] = {}
-        decision = self._decide(seen, made_of, deployment)
+        decision = self._decide(seen, self._as_fetched(seen, made_of, deployment), deployment)
         seen.adopt(carried_out=decision is not None)
         if decision is not None:
             if decision.new:
                 await self._announce(seen, decision.revision, made_of)
+            else:
+                made_of = self._as_fetched(seen, made_of, deployment)
             wanted = rendering.wanted(made_of, decision.revision, deployment)
             written = await self._write_children(seen, dict(wanted), live)
             if token is not None and rolled(deployment, written.get("Deployment")):
@@ -199,7 +231,7 @@ class Projects:
         found = written.get("Deployment") or deployment
         outcome = self._outcome(
             seen,
-            rollout=rollout(found) if found is not None else None,
+            rollout=await self._judged(seen, found) if found is not None else None,
             has_token=token is not None and ("Secret" in written or secret is not None),
         )
         if decision is not None and decision.new and outcome.worst() is None:
@@ -211,6 +243,13 @@ class Projects:
         applied = decision.revision if decision is not None and is_applied else None
         await self._conclude(seen, outcome, applied)
         return outcome
+
+    async def _judged(self, seen: Seen, deployment: Object) -> Rollout:
+        """Judge a rollout, and say why it takes long where its pods tell."""
+        key, judged = key_of(seen.obj), rollout(deployment)
+        judged, again = await self._pods.explain(key, deployment, judged, [seen.token] if seen.token else [])
+        seen.look_at(again)
+        return judged
 
     def _decide(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> revisions.Decision | None:
         """Return the revision to run; None where nothing can be said now, and everything stays as it is."""
@@ -277,16 +316,15 @@ class Projects:
         outcome = self._outcome(seen, starting=message, has_token=made_of.token is not None)
         fields = {**rules.source_fields(outcome), "revision": revisions.as_newest(revision)}
         fields["observedGeneration"] = seen.generation
-        push = seen.status.get("push") or {}
+        since = seen.told_of(revision)
         seen.obj = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
         self._beliefs.stored(seen.obj, revision)
         self._platform.herald.tell(seen.obj, warning=False, reason=Happened.ROLLOUT_STARTED.value, message=message)
         facts = {"commit": revision.sha, "trigger": revision.trigger, "delivery": revision.delivery}
         log.info("rolling out", extra={"object": key_of(seen.obj)._asdict(), **facts})
-        began = push.get("receivedAt") or push.get("pushedAt")
-        if began and revision.delivery is not None and revision.delivery == push.get("delivery"):
-            took = self._platform.clock.now() - datetime.fromisoformat(began)
-            self._platform.rolled_out(max(took.total_seconds(), 0.0))
+        if since is not None:
+            took = self._platform.clock.now() - since.at
+            self._platform.rolled_out(max(took.total_seconds(), 0.0), since.via)
 
     def _outcome(
         self, seen: Seen, *, has_token: bool, rollout: Rollout | None = None, starting: str | None = None
@@ -346,7 +384,9 @@ class Projects:
         fields = {**rules.status_fields(outcome, seen.generation), **carried.fields}
         if applied is not None:
             fields["revision"] = revisions.as_newest(applied)
-            fields["history"] = [revisions.as_field(entry) for entry in revisions.with_applied(seen.history, applied)]
+            history = revisions.with_applied(seen.history, applied)
+            known = seen.status.get("history") or ()
+            fields["history"] = revisions.history_field(history, known, outcome.rollout)
         waited = (seen.status.get("pending") or {}).get("sha")
         stored = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
         for happened, message in seen.tidings(waited):

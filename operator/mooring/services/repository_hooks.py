@@ -45,6 +45,8 @@ PATIENCE = 15.0
 FIRST_DELAY, LAST_DELAY = 1.0, 300.0
 # The same between two looks at a hook whose deliveries fail: longer, since each look has some sent again.
 FIRST_LOOK, LAST_LOOK = 60.0, 3600.0
+# A token that was refused is tried once more after so many intervals of the sweep: as seldom as hooks are looked at.
+RETRY_EVERY = 6
 # Troubles that a status is believed about for a while.
 _REFUSED = frozenset({Reason.HOOKS_FORBIDDEN, Reason.HOOK_LIMIT})
 # How often it is tried to remove a hook that a living Project needs no more, while GitHub is away.
@@ -69,11 +71,18 @@ class RepositoryHooks:
     """The hooks of all repositories."""
 
     def __init__(
-        self, platform: Platform, ask: Callable[[Key, float], None], spread: Callable[[], float] = random.random
+        self,
+        platform: Platform,
+        ask: Callable[[Key, float], None],
+        spread: Callable[[], float] = random.random,
+        *,
+        repeated: Callable[[], None] = lambda: None,
     ) -> None:
+        """Take what asks a Project to run; `repeated` is called for each delivery that was asked for again."""
         self._platform = platform
         self._ask = ask
         self._spread = spread
+        self._repeated = repeated
         self._books = Books(platform.store)
         # Projects whose next run is to look at the hook.
         self._marked: set[Key] = set()
@@ -85,6 +94,13 @@ class RepositoryHooks:
         """Have the hook of a Project looked at with its next run, which is asked for."""
         self._marked.add(key)
         self._ask(key, 0.0)
+
+    def renew(self, version: int) -> None:
+        """Ask the Projects whose hooks have a secret of an older version."""
+        for key in self._platform.store:
+            told = ((self._platform.store.get(key) or {}).get("status") or {}).get("webhook") or {}
+            if (told.get("secretVersion") or version) < version:
+                self._ask(key, 0.0)
 
     def forget(self, key: Key) -> None:
         """Drop what is remembered of a Project that is gone."""
@@ -173,7 +189,7 @@ class RepositoryHooks:
 
     async def _put_right(self, run: _Run) -> None:
         book, now = run.book, self._platform.clock.now()
-        due = run.key in self._marked or (book.look_at is not None and book.look_at <= now)
+        due = self._is_asked_for(run.key, book) or (book.look_at is not None and book.look_at <= now)
         if book.hook is None:
             await self._find_or_make(run)
         elif due or (self._is_outdated(book.hook) and not book.verified):
@@ -181,6 +197,14 @@ class RepositoryHooks:
         elif self._is_outdated(book.hook):
             await self._change(run, book.hook)
         self._marked.discard(run.key)
+
+    def _is_asked_for(self, key: Key, book: Book) -> bool:
+        """Tell whether a look was asked for; one for each hook will do, however many Projects share it."""
+        if key not in self._marked:
+            return False
+        last = book.looked
+        recent = last is not None and self._platform.clock.now() - last[1] < self._platform.sweep_interval
+        return last is None or last[0] == key or not recent
 
     def _is_outdated(self, hook: Noted) -> bool:
         """Tell whether a hook's secret is to be derived from a newer key, or its key is gone.
@@ -237,7 +261,7 @@ class RepositoryHooks:
             # Where this process has seen ours and it is gone, there is no other one; else it may have another id.
             await (self._make(run) if found is None and known else self._find_or_make(run))
             return
-        book.verified = True
+        book.verified, book.looked = True, (run.key, self._platform.clock.now())
         bad = wrongs(found, self._wish(place)[1], hook)
         # A signature that was refused: somebody changed the secret, in the very second of our own change.
         if bad or self._is_outdated(hook) or found.last_status == 401:
@@ -263,6 +287,7 @@ class RepositoryHooks:
         for attempt in to_repeat(await api.hook_attempts(*where, since=since, namespace=place.namespace)):
             await api.repeat_hook_delivery(*where, attempt.id, namespace=place.namespace)
             self._record(Action.DELIVERY_REPEATED, run.key, place, found.id, delivery=attempt.guid, event=attempt.event)
+            self._repeated()
 
     def _wish(self, place: Place) -> tuple[int, HookWish]:
         """Return how the hook should be, and the version of the key that its secret is derived from."""
@@ -295,7 +320,12 @@ class RepositoryHooks:
 
     def _standing(self, obj: Object, book: Book, trouble: Trouble | None) -> Standing:
         delay = book.free_at if trouble is not None and not isinstance(trouble, Stalled) else None
+        refused = book.hook is None and isinstance(trouble, Stalled)
+        # A right that is given to the token at GitHub is seen by asking alone.
+        retry = RETRY_EVERY * self._platform.sweep_interval * (0.8 + self._spread() / 5)
         again = [at for at in (delay, book.look_at) if at is not None]
+        if refused:
+            again.append(self._platform.clock.now() + retry)
         keys = self._platform.webhook_keys
         dead = book.hook is not None and keys is not None and book.hook.version not in keys.hook_keys
         if dead and trouble is not None:

@@ -16,15 +16,24 @@ from mooring.domain.ownership import is_owned
 from mooring.domain.reasons import Happened
 from mooring.domain.redeploys import Pending, pending_of
 from mooring.domain.resources.project import Project
-from mooring.domain.resources.project_status import RevisionStatus
+from mooring.domain.resources.project_status import RevisionStatus, Trigger
 from mooring.domain.revisions import SHORT_SHA
 from mooring.domain.tokens import Resolution
 from mooring.ports import Object
 from mooring.services.heads import Look
+from mooring.services.platform import Via
 from mooring.services.sources import AtHand
 
 # A run that is planned for later than this is no reason to leave a trouble alone that may pass sooner.
 SOON = timedelta(seconds=15)
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """When it was known of a push, or the push was made, and what told of it."""
+
+    at: datetime
+    via: Via
 
 
 @dataclass(slots=True)
@@ -103,6 +112,18 @@ class Seen:
             self.look, self.pending = replace(look, verdict=None), pending_of(self.status)
         running = (self.status.get("revision") or {}).get("sha")
         self.held = not carried_out and self.source is not None and running not in (None, self.source.sha)
+
+    def told_of(self, revision: RevisionStatus) -> Told | None:
+        """Return since when it is known of the push that led to a revision, and by what; None: there was none."""
+        push = self.status.get("push") or {}
+        began = push.get("receivedAt") or push.get("pushedAt")
+        if began and revision.delivery is not None and revision.delivery == push.get("delivery"):
+            via = Via.APP if self.project.spec.installation_ref is not None else Via.HOOK
+            return Told(datetime.fromisoformat(began), via)
+        look = self.look
+        if look is None or look.pushed_at is None or revision.trigger is not Trigger.POLL:
+            return None
+        return Told(look.pushed_at, Via.SWEEP)
 
     def tidings(self, waited: str | None) -> Iterator[tuple[Happened, str]]:
         """Tell what became of a push that rolled nothing; `waited` is the commit that waited before."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from mooring.domain.comparisons import Comparison
@@ -18,7 +19,7 @@ from mooring.ports import Object, Origin, RepositoryFacts
 from mooring.services import proofs
 from mooring.services.installations import Installations
 from mooring.services.platform import Platform
-from mooring.services.store import Key
+from mooring.services.store import Key, key_of
 
 GITHUB, GIT = "GitHub", "Git"
 
@@ -40,6 +41,16 @@ class Sources:
     def __init__(self, platform: Platform, installations: Installations) -> None:
         self._platform = platform
         self._installations = installations
+        # Projects whose source is not taken from the status the next time.
+        self._doubted: set[Key] = set()
+
+    def prove_again(self, key: Key) -> None:
+        """Have the next run ask GitHub which repository is meant, whatever the status says (T9)."""
+        self._doubted.add(key)
+
+    def forget(self, key: Key) -> None:
+        """Drop what is remembered of a Project that is gone."""
+        self._doubted.discard(key)
 
     async def find(self, project: Project, obj: Object, at_hand: AtHand) -> SourceFacts | None:
         """Return what the Project follows (None: it has no source), asking only where the status does not say yet."""
@@ -52,11 +63,16 @@ class Sources:
                 "spec.installationRef: an installation covers repositories by name. Write the source as"
                 " spec.source.github, or leave installationRef out.",
             )
-        if (known := self._known(project, obj)) is not None:
+        doubted = key_of(obj) in self._doubted
+        if not doubted and (known := self._known(project, obj)) is not None:
             return known
-        if spec.github is not None:
-            return await self._github(project, spec, obj, await self._reading(project, at_hand))
-        return await self._git(project, spec, obj, at_hand)
+        if spec.github is None:
+            found = await self._git(project, spec, obj, at_hand)
+        else:
+            found = await self._github(project, spec, obj, await self._reading(project, at_hand))
+        # What was refused is told in the status, and asked again because of that. What failed is still in doubt.
+        self.forget(key_of(obj))
+        return found
 
     async def head(self, project: Project, facts: SourceFacts, at_hand: AtHand) -> str:
         """Return the commit at the tip of the branch, as it is now."""
@@ -68,6 +84,11 @@ class Sources:
             )
         _, head = await self._remote_head(project, facts.url, facts.branch, at_hand)
         return head
+
+    def time_at(self, project: Project, then: datetime) -> datetime:
+        """Return the time at a moment of ours, by the clock of the GitHub that a source is at, where it is at one."""
+        by_id = project.spec.source is not None and project.spec.source.github is not None
+        return self._platform.time_at(self._origin(project) if by_id else None, then)
 
     async def compare(
         self, project: Project, facts: SourceFacts, at_hand: AtHand, base: str, head: str
@@ -186,6 +207,7 @@ class Sources:
             proof=source.get("proof"),
             pin_proof=source.get("pinProof"),
             proven_at=source.get("provenAt"),
+            read_at=source.get("readAt"),
         )
 
     def _clone_url(self, project: Project, full_name: str) -> str:
@@ -207,7 +229,11 @@ class Sources:
         branch = spec.branch or found.default_branch
         same = before.get("repositoryId") == found.id and before.get("branch") == branch
         decided, running = _still_decided(status, spec.revision) if same else (None, None)
-        head = decided or await self._platform.github.head(origin, usable, found.id, branch, namespace=namespace)
+        began, read_at = self._platform.clock.now(), before.get("readAt")
+        head = decided
+        if head is None:
+            head = await self._platform.github.head(origin, usable, found.id, branch, namespace=namespace)
+            read_at = timestamp(self._platform.time_at(origin, began))
         pin_proof = None
         if spec.revision is not None:
             pin_proof = proofs.pin_proof_of(self._platform, self._pinned(project, found.id, spec.revision))
@@ -230,6 +256,7 @@ class Sources:
             proof=proof,
             pin_proof=pin_proof,
             proven_at=self._proven_at(obj, proof),
+            read_at=read_at,
             fresh=True,
         )
 

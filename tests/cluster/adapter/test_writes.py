@@ -211,8 +211,5 @@ async def test_an_event_that_cannot_be_posted_is_no_error(cluster: KubernetesClu
     await cluster.emit(subject, warning=False, reason="Ready", message="lost")
 
 
-async def test_small_reads(cluster: KubernetesCluster, namespace: str) -> None:
-    labels = await cluster.read_namespace_labels(namespace)
-    assert labels == {"kubernetes.io/metadata.name": namespace}
-    assert await cluster.read_namespace_labels(f"{namespace}-missing") is None
+async def test_a_config_map_may_be_missing(cluster: KubernetesCluster, namespace: str) -> None:
     assert await cluster.read_config_map(namespace, "missing") is None

@@ -314,7 +314,7 @@ STATUS: dict[str, Object] = {
         "deliveries": [{**_DELIVERY, "event": "push"}],
         "revision": _REVISION,
         "pending": {"sha": SHA, "shortSha": SHA[:7], "delivery": "d1", "reason": "ManualDeploy", "since": TIME},
-        "history": [_REVISION],
+        "history": [{**_REVISION, "failure": "Pod web-default-7d9: container workload failed (exit code 1)."}],
         "webhook": {
             "via": "Repository",
             "since": TIME,

@@ -32,9 +32,10 @@ def shop(people: People, hub: Hub, fresh: TokenMaker) -> Open:
     return lambda **spec: Shop.open(people, hub, fresh(), **spec)
 
 
-def counted(mooring: Mooring) -> float:
-    """Return how many rollouts the histogram has."""
-    found = re.search(r"^mooring_push_to_rollout_seconds_count (\S+)", mooring.ask("/metrics").text, re.MULTILINE)
+def counted(mooring: Mooring, via: str) -> float:
+    """Return how many rollouts the histogram has that something had told of."""
+    metric = f'mooring_push_to_rollout_seconds_count{{via="{via}"}}'
+    found = re.search(rf"^{re.escape(metric)} (\S+)", mooring.ask("/metrics").text, re.MULTILINE)
     assert found is not None
     return float(found[1])
 
@@ -44,7 +45,7 @@ def test_a_push_redeploys_once_and_says_so_everywhere(shop: Open, mooring: Moori
     known = it.followed()
     assert known is not None
     assert (known.repository_id, known.ref) == (it.repository_id, "refs/heads/main")
-    before, mark = counted(mooring), hub.mark()
+    before, mark = counted(mooring, "hook"), hub.mark()
     guid = it.tell(it.push())
     revision = it.ran("Push", 2, it.last)
     assert (revision["delivery"], revision["shortSha"]) == (guid, it.last[:7])
@@ -58,7 +59,7 @@ def test_a_push_redeploys_once_and_says_so_everywhere(shop: Open, mooring: Moori
     (line,) = [line for line in mooring.log.splitlines() if '"rolling out"' in line and guid in line]
     assert it.last in line
     assert '"trigger":"Push"' in line
-    assert counted(mooring) == before + 1
+    assert counted(mooring, "hook") == before + 1
     # One look at the head, one comparison, and nothing else; a look at what the proof missed may fall into it.
     asked = it.asked(mark)
     assert [path for path in asked if "compare" in path] == [f"compare/{revision_before(it)}...{it.last}"]
@@ -169,7 +170,7 @@ def test_a_push_that_waits_for_a_word(shop: Open, hub: Hub) -> None:
     assert it.ran("Push", 4, last.sha)["delivery"] == guid
 
 
-def test_a_push_that_an_app_tells_of(shop: Open, hub: Hub, people: People) -> None:
+def test_a_push_that_an_app_tells_of(shop: Open, hub: Hub, people: People, mooring: Mooring) -> None:
     """The branch is read with the installation's token; no other credential is asked for anything."""
     app = make_app(hub)
     install(hub, app)
@@ -180,9 +181,10 @@ def test_a_push_that_an_app_tells_of(shop: Open, hub: Hub, people: People) -> No
     known = it.followed()
     assert known is not None
     assert known.via.startswith("installation/")
-    mark = hub.mark()
+    mark, before = hub.mark(), counted(mooring, "app")
     guid = it.tell(it.push())
     assert it.ran("Push", 2, it.last)["delivery"] == guid
+    assert counted(mooring, "app") == before + 1
     asked = {
         entry["credential"] for entry in hub.journal(mark) if f"/repositories/{it.repository_id}/" in entry["path"]
     }

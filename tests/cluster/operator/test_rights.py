@@ -19,8 +19,10 @@ import yaml
 from lab import Lab
 from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
-from mooring.domain.names import GATEWAY_ACCOUNT, WEBHOOK_KEY, WEBHOOK_SECRET
+from mooring.domain.names import DELIVERIES_CONFIG_MAP, GATEWAY_ACCOUNT, WEBHOOK_KEY, WEBHOOK_SECRET
+from mooring.domain.webhooks.cursors import parse
 from mooring.rbac import table
+from mooring.services.delivery_cursors import KEY
 from tests.cluster.accounts import Right, shipped
 from tests.cluster.conftest import ROOT, Kube, install_kinds
 from tests.cluster.harness import Hub, Object, People
@@ -43,6 +45,8 @@ ACCOUNTS = tuple(f"system:serviceaccount:{SYSTEM}:{name}" for name in ("mooring-
 OWN, WATCHED, EVERYWHERE = (
     f'{kind} "mooring-operator{more}"' for kind, more in (("Role", ""), ("Role", "-watched"), ("ClusterRole", ""))
 )
+# Nobody listens there.
+CLOSED = "http://127.0.0.1:9"
 KIND, GLOBAL = "GitHubInstallation", "user-default-global-secrets"
 OPEN = {"github": {"repository": "acme/open"}}
 PUBLISHED = {"image": "nginx", "ports": [{"containerPort": 8080}], "serviceAccountName": "robot"}
@@ -182,8 +186,10 @@ def operators(place: Place, folder: Path) -> Iterator[Any]:
 
 def test_every_verb_is_used_and_none_is_missing(place: Place, tmp_path: Path) -> None:
     people, hub = place.people, place.hub
-    company, shared = make_account(hub, "shop"), make_app(hub)
+    company, shared = make_account(hub, "shop"), make_app(hub, webhook={"url": f"{CLOSED}/webhooks/github"})
     install(hub, shared, company.login)
+    # Its delivery fails.
+    hub.control("POST", "/push", {"repository": f"{company.login}/shop", "user": "alice", "files": {"b.txt": "b"}})
     bound = {
         "apiUrl": hub.api_url,
         "appId": shared.app_id,
@@ -197,7 +203,10 @@ def test_every_verb_is_used_and_none_is_missing(place: Place, tmp_path: Path) ->
             "first",
             MOORING_WATCH_NAMESPACES=people.namespace,
             MOORING_GATEWAY_TOKEN_DIR=str(tmp_path / "volume"),
-            MOORING_PUBLIC_BASE_URL="https://hooks.example.com",
+            MOORING_PUBLIC_BASE_URL=CLOSED,
+            MOORING_DEVELOPMENT="true",
+            # Failed deliveries are looked at for the first time before that is over.
+            MOORING_SWEEP_INTERVAL="15s",
         )
         wait_ready(first)
         put_app(People(place.kube, SYSTEM), shared, "mooring-github-app", webhookSecret="of-the-operators-own-app")
@@ -224,6 +233,12 @@ def test_every_verb_is_used_and_none_is_missing(place: Place, tmp_path: Path) ->
 def tells_of_an_app(secret: Object | None) -> bool:
     """Tell whether the gateway knows an App."""
     return secret is not None and bool(json.loads(data_of(secret)[WEBHOOK_KEY])["apps"])
+
+
+def is_noted_twice(found: Object | None) -> bool:
+    """Tell whether it was noted that a delivery is to be asked for, and then that it was."""
+    cursors = parse(found["data"][KEY]) if found is not None else {}
+    return any(asked.is_sure for cursor in cursors.values() for asked in cursor.asked.values())
 
 
 def live_with_tokens(people: People, hub: Hub) -> None:
@@ -273,6 +288,9 @@ def be_in_the_way(people: People, hub: Hub) -> None:
     people.apply("Project", "first", {"source": OPEN, "installationRef": nobody, "workload": {"image": "nginx"}})
     people.until_condition("early", "Stalled", "True", "UserNotFound")
     people.until_condition("first", "Stalled", "True", "InstallationNotFound")
+    stuck = {"workload": {"image": "nginx", "nodeSelector": {"example.com/there-is": "no-such-node"}}}
+    people.apply("Project", "stuck", stuck)
+    people.until("Project", "stuck", lambda project: "no node takes it" in str(project), "the reason")
     people.secret("slow", hub.token("slow", "bob"))
     with slow(hub, "*/user") as is_asked:
         people.apply("Project", "slow", {"token": {"secretRef": {"name": "slow"}}, "workload": {"image": "nginx"}})
@@ -294,6 +312,7 @@ def live_with_installations(people: People, hub: Hub, login: str) -> None:
     for name in ("bound", "own"):
         people.until_condition(name, "Ready", "True", "Ready", kind=KIND)
     people.until_condition("cloned", "Ready", "True", "Ready")
+    People(people.kube, SYSTEM).until("ConfigMap", DELIVERIES_CONFIG_MAP, is_noted_twice, "a delivery asked for")
     for name in ("bound", "own"):
         people.delete(KIND, name)
         people.until(KIND, name, lambda obj: obj is None, "its end")

@@ -29,6 +29,7 @@ from tests.cluster.process import (
 )
 
 VERSION = "mooring.dev/template-version"
+NOW, LATER = str(next_release.VERSION - 1), str(next_release.VERSION)
 RELEASES = sorted(path.stem for path in stored.STORED.glob("*.yaml"))
 GLOBAL = "user-default-global-secrets"
 
@@ -84,7 +85,7 @@ def test_an_upgrade_rolls_nothing_and_takes_effect_with_the_next_rollout(
         for name in ("edited", "scaled", "changed", "left"):
             people.settled(name)
     before = pods(people)
-    assert set(versions_of(people).values()) == {"1"}
+    assert set(versions_of(people).values()) == {NOW}
 
     with running(environment, tmp_path, "tests.cluster.next_release"):
         # Each is looked at, and written, for a reason that is none to roll.
@@ -100,7 +101,7 @@ def test_an_upgrade_rolls_nothing_and_takes_effect_with_the_next_rollout(
         for name in ("edited", "scaled", "changed", "left"):
             people.settled(name)
         assert pods(people) == before
-        assert set(versions_of(people).values()) == {"1"}
+        assert set(versions_of(people).values()) == {NOW}
 
         people.patch("Project", "changed", {"spec": {"workload": {"image": "nginx:2"}}})
         people.apply("Project", "new", {"workload": {"image": "nginx"}})
@@ -108,8 +109,8 @@ def test_an_upgrade_rolls_nothing_and_takes_effect_with_the_next_rollout(
         people.until("Deployment", "changed-default", image_is("nginx:2"))
         people.settled("changed")
         told = versions_of(people)
-        assert (told.pop("changed-default"), told.pop("new-default")) == ("2", "2")
-        assert set(told.values()) == {"1"}
+        assert (told.pop("changed-default"), told.pop("new-default")) == (LATER, LATER)
+        assert set(told.values()) == {NOW}
         for name, template in pods(people).items():
             second = name in {"changed-default", "new-default"}
             assert (template["spec"].get(next_release.FIELD) == next_release.VALUE) is second, name
@@ -123,7 +124,7 @@ def test_an_upgrade_rolls_nothing_and_takes_effect_with_the_next_rollout(
         assert {**pods(people), "left-default": None} == {**after, "left-default": None}
         people.patch("Project", "changed", {"spec": {"workload": {"image": "nginx:3"}}})
         people.until("Deployment", "changed-default", image_is("nginx:3"))
-        assert versions_of(people)["changed-default"] == "1"
+        assert versions_of(people)["changed-default"] == NOW
 
 
 # --- what an earlier release stored ---

@@ -8,69 +8,27 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
-from lab import Lab
-from lab.kubernetes.kubeconfig import Access
-from tests.cluster.conftest import PATIENCE, Kube, install_kinds
+from tests.cluster.conftest import PATIENCE
 from tests.cluster.gateway.site import push, signed
-from tests.cluster.harness import Hub, People
-from tests.cluster.scale.test_push_model import (
-    ACCOUNT,
-    CONVERGES,
-    INSTALLATION,
-    SECRET,
-    Example,
-    Site,
-    is_done,
-    running,
-)
+from tests.cluster.scale import push_site
+from tests.cluster.scale.push_site import CONVERGES, INSTALLATION, SECRET, Site, is_done, new_shop
 
 pytestmark = pytest.mark.scale
+# A lab of this module's own.
+lab, kube, site = push_site.lab, push_site.kube, push_site.site
 
 PUSHES, AT_ONCE, MOST_PATCHES, REAL = 3_000, 64, 300, 5
 RESULTS = ("recorded", "conflict", "failed")
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Run a lab that nobody else writes to, nor kills an operator in."""
-    lab = Lab.up(tmp_path_factory.mktemp("pushes-lab"))
-    yield lab
-    lab.down()
-
-
-@pytest.fixture(scope="module")
-def kube(lab: Lab) -> Iterator[Kube]:
-    """Return the administrator's access, with the kinds installed."""
-    kube = Kube(Access.load(Path(lab.env["KUBECONFIG"])), lab.env["KUBECONFIG"])
-    install_kinds(kube)
-    yield kube
-    kube.close()
-
-
-@pytest.fixture
-def site(lab: Lab, kube: Kube, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Run the operator and two gateways."""
-    hub = Hub(lab.env)
-    hub.seed(users=[{"login": "alice"}], organizations=[{"login": ACCOUNT, "members": {"alice": "admin"}}])
-    with running(lab, kube, hub, People(kube, namespace), tmp_path_factory.mktemp("burst")) as found:
-        yield found
-    assert hub.violations() == []
-    hub.close()
-
-
 async def test_three_thousand_pushes_roll_the_last_commit_out_once_or_twice(site: Site) -> None:
-    example = Example(site)
-    shop = example.shop
     # As people have it who say nothing: three seconds of quiet, fifteen in all.
-    shop.apply(installationRef={"name": INSTALLATION}, deploy={"debounce": "3s"})
-    shop.ran("Create", 1, shop.last)
+    shop = new_shop(site, "3s")
     installation = site.people.get("GitHubInstallation", INSTALLATION)
     assert installation is not None
     path = urlsplit(installation["status"]["webhook"]["url"]).path

@@ -7,7 +7,6 @@ for them again. Processes are killed, and somebody else writes to the same objec
 
 from __future__ import annotations
 
-import base64
 import itertools
 import sys
 import threading
@@ -15,7 +14,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,153 +21,20 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from lab import Lab
-from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
-from mooring.domain.names import WEBHOOK_KEY, WEBHOOK_SECRET
-from tests.cluster.conftest import Kube, install_kinds
-from tests.cluster.front import Front
-from tests.cluster.harness import Hub, Object, People, rollouts_of
-from tests.cluster.operator.apps import LabApp, put_app
-from tests.cluster.operator.pushes import Pushed, Shop
-from tests.cluster.process import (
-    SYSTEM,
-    Gateway,
-    Mooring,
-    free_lease,
-    gateway_kubeconfig,
-    install_roles,
-    operator_environment,
-    start_gateway,
-    start_operator,
-    wait_ready,
-    wait_serving,
-)
+from tests.cluster.conftest import Kube
+from tests.cluster.harness import People, rollouts_of
+from tests.cluster.operator.pushes import Pushed
+from tests.cluster.scale import push_site
+from tests.cluster.scale.push_site import CONVERGES, Site, is_done, new_shop
 
 pytestmark = pytest.mark.scale
+# A lab of this module's own.
+lab, kube, site = push_site.lab, push_site.kube, push_site.site
 
 EXAMPLES = 20
 FEWEST_STEPS, MOST_STEPS = 5, 8
-ACCOUNT, INSTALLATION, SECRET = "model", "acme", "the-webhook-secret-of-the-model"
-# Seconds until all that was pushed has led to what it leads to: GitHub has a minute to show what lags.
-CONVERGES = 120.0
 COUNTED: Counter[str] = Counter()
-_numbers = itertools.count(1)
-
-
-@dataclass
-class Site:
-    """The operator, the gateways, and who works with them."""
-
-    lab: Lab
-    kube: Kube
-    hub: Hub
-    people: People
-    folder: Path
-    front: Front
-    environment: dict[str, str]
-    token: str = field(repr=False)
-    # The App that is connected: GitHub tells its key once.
-    app: str
-    operator: Mooring | None = None
-    gateways: list[Gateway] = field(default_factory=list)
-    # The Project that somebody else writes to.
-    troubled: str | None = None
-
-    @property
-    def mount(self) -> Path:
-        """Return the folder that is mounted into the gateways."""
-        return self.folder / "webhooks"
-
-    def start_operator(self) -> None:
-        """Start the operator; it leads at once."""
-        free_lease(self.kube)
-        self.operator = start_operator(self.environment, self.folder)
-
-    def kill_operator(self) -> None:
-        """End it as a crash does, and start the next one."""
-        assert self.operator is not None
-        self.operator.kill()
-        self.start_operator()
-
-    def start_gateway(self, number: int) -> None:
-        """Start a gateway in the place of one, or as a new one; nobody waits until it is ready."""
-        name = f"gateway-{next(_numbers)}"
-        gateway = start_gateway(self.lab, self.folder / "gateway.kubeconfig", self.mount, self.folder, name)
-        self.gateways[number : number + 1] = [gateway]
-        # It tells its port at once, and answers 503 until its caches are filled.
-        gateway.until_logged("the gateway listens on")
-        self.front.ports = [int(each.url.rpartition(":")[2]) for each in self.gateways]
-
-    def kill_gateway(self, number: int) -> None:
-        """End one as a crash does, and start another one in its place."""
-        self.gateways[number].kill()
-        self.start_gateway(number)
-
-    def stop(self) -> None:
-        """End all processes."""
-        for process in (self.operator, *self.gateways):
-            if process is not None and process.process.poll() is None:
-                process.kill()
-
-
-def mounted(system: People, folder: Path, namespace: str) -> None:
-    """Play the kubelet: put what the operator wrote for the gateways where they read it, once an App is in it."""
-
-    def content(secret: Object | None) -> str:
-        return base64.b64decode(((secret or {}).get("data") or {}).get(WEBHOOK_KEY, "")).decode()
-
-    found = system.until("Secret", WEBHOOK_SECRET, lambda secret: f'"{namespace}"' in content(secret), "a hook")
-    folder.mkdir(mode=0o700)
-    (folder / WEBHOOK_KEY).write_text(content(found))
-
-
-@contextmanager
-def running(lab: Lab, kube: Kube, hub: Hub, people: People, folder: Path) -> Iterator[Site]:
-    """Run operator and gateways, and connect an App to them."""
-    install_roles(kube)
-    kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
-    gateway_kubeconfig(lab, folder)
-    front = Front()
-    environment = operator_environment(
-        lab, kubeconfig, MOORING_PUBLIC_BASE_URL=front.url, MOORING_DEVELOPMENT="true", MOORING_LOG_LEVEL="info"
-    )
-    app = f"model-{next(_numbers)}"
-    site = Site(lab, kube, hub, people, folder, front, environment, hub.token(app, "alice"), app)
-    try:
-        site.start_operator()
-        assert site.operator is not None
-        wait_ready(site.operator)
-        url = connect(site)
-        mounted(People(kube, SYSTEM), site.mount, people.namespace)
-        for number in range(2):
-            site.start_gateway(number)
-            wait_serving(site.gateways[number])
-        hub.control("POST", f"/apps/{app}/webhook", {"url": url, "secret": SECRET})
-        yield site
-    finally:
-        site.stop()
-        front.close()
-
-
-def connect(site: Site) -> str:
-    """Make an App and its GitHubInstallation; return where its webhook goes."""
-    hub, people = site.hub, site.people
-    hub.control("POST", "/limits", {"authenticated": 1_000_000, "points_per_minute": 1_000_000})
-    permissions = {"contents": "read", "metadata": "read"}
-    made = hub.seed(
-        apps=[{"slug": site.app, "owner": "alice", "permissions": permissions, "events": ["push"]}],
-        installations=[{"app": site.app, "account": ACCOUNT, "repositories": "all"}],
-    )["apps"][site.app]
-    put_app(people, LabApp(site.app, int(made["id"]), str(made["private_key"])), webhookSecret=SECRET)
-    people.apply("GitHubInstallation", INSTALLATION, {"account": ACCOUNT, "appSecretRef": {"name": "app"}})
-
-    def told(obj: Object | None) -> str:
-        return str((((obj or {}).get("status") or {}).get("webhook") or {}).get("url") or "")
-
-    found = people.until("GitHubInstallation", INSTALLATION, lambda obj: told(obj) != "", "a webhook")
-    people.settled(INSTALLATION, kind="GitHubInstallation")
-    return told(found)
 
 
 @contextmanager
@@ -202,13 +67,8 @@ class Example:
     """People at GitHub, and what goes wrong on the way: with a repository and a Project of its own."""
 
     def __init__(self, site: Site) -> None:
-        self.site, name = site, f"shop-{next(_numbers)}"
-        repository = {"owner": ACCOUNT, "name": name, "private": True, "files": {"src/a": name}}
-        ((full_name, told),) = site.hub.seed(repositories=[repository])["repositories"].items()
-        self.shop = Shop(site.people, site.hub, full_name, int(told["id"]), str(told["head"]), site.token, name)
-        self.shop.apply(installationRef={"name": INSTALLATION}, deploy={"debounce": "200ms"})
-        self.shop.ran("Create", 1, self.shop.last)
-        site.troubled = name
+        self.site, self.shop = site, new_shop(site, "200ms")
+        site.troubled = self.shop.name
         self.heads = [self.shop.last]
         self.exists = True
 
@@ -360,15 +220,6 @@ class Example:
             )
 
 
-def is_done(obj: Object | None, head: str) -> bool:
-    """Tell whether a Project runs a head, by what was decided, what is deployed and what is ready."""
-    status = (obj or {}).get("status") or {}
-    source, push = status.get("source") or {}, status.get("push") or {}
-    ready: Object = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
-    shas = {source.get("headSha"), source.get("decidedSha"), (status.get("revision") or {}).get("sha")}
-    return shas == {head} and ready.get("status") == "True" and source.get("delivery") == push.get("delivery")
-
-
 def until(holds: Callable[[], bool], what: str, shown: Callable[[], object]) -> None:
     """Look until something holds; say what there is where it does not in time."""
     deadline = time.monotonic() + CONVERGES
@@ -382,35 +233,6 @@ STEPS: tuple[Callable[[Example, int], None], ...] = (
     *(Example.push_elsewhere, Example.misdeliver, Example.lag, Example.redeliver, Example.replay),
     *(Example.kill_the_operator, Example.kill_a_gateway, Example.rest),
 )
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """Run a lab that nobody else writes to, nor kills an operator in."""
-    lab = Lab.up(tmp_path_factory.mktemp("pushes-lab"))
-    yield lab
-    lab.down()
-
-
-@pytest.fixture(scope="module")
-def kube(lab: Lab) -> Iterator[Kube]:
-    """Return the administrator's access, with the kinds installed."""
-    kube = Kube(Access.load(Path(lab.env["KUBECONFIG"])), lab.env["KUBECONFIG"])
-    install_kinds(kube)
-    yield kube
-    kube.close()
-
-
-@pytest.fixture
-def site(lab: Lab, kube: Kube, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Return what all examples share."""
-    hub = Hub(lab.env)
-    hub.seed(users=[{"login": "alice"}], organizations=[{"login": ACCOUNT, "members": {"alice": "admin"}}])
-    folder = tmp_path_factory.mktemp("pushes")
-    with running(lab, kube, hub, People(kube, namespace), folder) as found, troublemaker(found):
-        yield found
-    assert hub.violations() == []
-    hub.close()
 
 
 def test_a_push_becomes_one_redeploy_whatever_happens(site: Site) -> None:
@@ -431,7 +253,8 @@ def test_a_push_becomes_one_redeploy_whatever_happens(site: Site) -> None:
             step(example, number)
         example.end()
 
-    live()
+    with troublemaker(site):
+        live()
     sys.stdout.write(f"{dict(COUNTED.most_common())}, {time.monotonic() - started:.0f} s\n")
     # Most examples end elsewhere than they began: else the end would say little.
     assert COUNTED["rollout"] >= EXAMPLES // 2

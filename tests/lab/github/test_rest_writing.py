@@ -120,6 +120,8 @@ async def test_a_commit_of_an_installation_is_its_bots(cast: Cast) -> None:
 
 # Hooks
 
+A_HOOK = {"config": {"url": NOWHERE}}
+
 
 async def test_hooks(cast: Cast, alice: httpx.AsyncClient) -> None:
     config = {"url": NOWHERE, "content_type": "json", "secret": "s3cret", "insecure_ssl": 0}
@@ -131,7 +133,14 @@ async def test_hooks(cast: Cast, alice: httpx.AsyncClient) -> None:
     twin = await alice.post("/repos/acme/app/hooks", json={"config": config})
     assert_error(twin, 422, "Validation Failed")
     assert twin.json()["errors"][0]["message"] == "Hook already exists on this repository"
+    overlapping = {"config": {**config, "secret": "another"}, "events": ["create", "push"]}
+    assert (await alice.post("/repos/acme/app/hooks", json=overlapping)).status_code == 422
     assert [hook["id"] for hook in (await alice.get("/repos/acme/app/hooks")).json()] == [made.json()["id"]]
+    # The same config for other events is another hook, until their events overlap.
+    other = (await alice.post("/repos/acme/app/hooks", json={"config": config, "events": ["create"]})).json()["id"]
+    assert (await alice.patch(f"/repos/acme/app/hooks/{other}", json={"events": ["push"]})).status_code == 422
+    assert (await alice.get(f"/repos/acme/app/hooks/{other}")).json()["events"] == ["create"]
+    assert (await alice.delete(f"/repos/acme/app/hooks/{other}")).status_code == 204
     events = (await alice.patch(here, json={"add_events": ["create"], "active": False})).json()
     assert (events["events"], events["active"]) == (["push", "create"], False)
     # GitHub's trap: a config without the secret takes the secret away.
@@ -141,6 +150,20 @@ async def test_hooks(cast: Cast, alice: httpx.AsyncClient) -> None:
     assert (await alice.delete(here)).status_code == 204
     assert_error(await alice.get(here), 404, "Not Found")
     assert_error(await alice.delete(here), 404, "Not Found")
+
+
+async def test_a_hook_that_says_nothing_of_its_form_is_one(cast: Cast, alice: httpx.AsyncClient) -> None:
+    made = await alice.post("/repos/acme/app/hooks", json={"config": {"url": NOWHERE}})
+    assert made.json()["config"]["content_type"] == "form"
+
+
+async def test_removing_hooks_takes_a_scope_of_its_own(cast: Cast, alice: httpx.AsyncClient) -> None:
+    here = f"/repos/acme/app/hooks/{(await alice.post('/repos/acme/app/hooks', json=A_HOOK)).json()['id']}"
+    async with cast.github.client(cast.personal("alice", kind="classic", scopes=["write:repo_hook"]).value) as writer:
+        assert (await writer.patch(here, json={"active": False})).status_code == 200
+        assert_error(await writer.delete(here), 404, "Not Found")
+    async with cast.github.client(cast.personal("alice", kind="classic", scopes=["admin:repo_hook"]).value) as keeper:
+        assert (await keeper.delete(here)).status_code == 204
 
 
 async def test_hooks_that_are_refused(cast: Cast, alice: httpx.AsyncClient) -> None:

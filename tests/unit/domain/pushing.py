@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
 
-from mooring.domain import redeploys
+from mooring.domain import redeploys, sweeping
 from mooring.domain.comparisons import Comparison, Filter
 from mooring.domain.redeploys import Compare, Course, ReadHead, Step
 from mooring.domain.webhooks.events import Push
@@ -118,6 +118,41 @@ class Patience:
         assert self.saw is not None, "the branch is read, and there was no push"
         first, last, _ = self.saw
         return now >= min(last + self.debounce, first + 5 * self.debounce)
+
+
+@dataclass
+class Sweeper:
+    """What an operator remembers of its sweeps. All but the stored time is lost with it."""
+
+    # When anything was pushed to the repository, when the branch was read, and whether it has to be.
+    pushed_at: datetime | None = None
+    stored_at: datetime | None = None
+    read_at: datetime | None = None
+    asks: bool = False
+
+    def crash(self) -> None:
+        """Begin anew."""
+        self.read_at, self.asks = self.stored_at, False
+
+    def sweep(self, known: str, tip: str | None, now: datetime) -> bool:
+        """Look at the list, and at git's tip where there was a push; tell whether the branch has to be read."""
+        if sweeping.is_settled(self.pushed_at, self.read_at):
+            return False
+        if tip == known:
+            self.read_at = now
+            return False
+        self.asks = True
+        return True
+
+    def look_again(self, push: redeploys.Push | None, now: datetime) -> datetime | None:
+        """Return when the branch is read without a push that waits."""
+        return now if self.asks and push is None else None
+
+    def was_read(self, now: datetime, *, decided: bool) -> None:
+        """Take note of a read, and of what was stored because of it."""
+        self.read_at, self.asks = now, False
+        if decided:
+            self.stored_at = now
 
 
 @dataclass(eq=False)

@@ -30,6 +30,7 @@ from tests.unit.domain.pushing import (
     Patience,
     Repository,
     Stored,
+    Sweeper,
     go_through,
     take,
 )
@@ -57,6 +58,7 @@ class Pushing(RuleBasedStateMachine):
         self.lagging_since: Any = None
         self.rewound = False
         self.there = True
+        self.swept: Any = None
         self.pushes: list[Delivery] = []
         # Not answered, and answered with 2xx.
         self.outbox: list[Delivery] = []
@@ -72,6 +74,9 @@ class Pushing(RuleBasedStateMachine):
         self.deployment = ""
         self.rollouts: list[str] = []
         self.reads: list[str] = []
+        self.sweeper = Sweeper()
+        # Deliveries that did not come.
+        self.lost: list[Delivery] = []
 
     @initialize(kind=st.sampled_from(("words", "all")), debounce=st.sampled_from(DEBOUNCES))
     def begin(self, kind: str, debounce: timedelta) -> None:
@@ -94,6 +99,7 @@ class Pushing(RuleBasedStateMachine):
         push = Push(7, ref, after, before, self.now.replace(microsecond=0), "alice")
         self.pushes.append(Delivery(push, f"guid-{number}", number))
         self.outbox.append(self.pushes[-1])
+        self.sweeper.pushed_at = push.pushed_at
         if ref == REF:
             self.there = after != NONE
             if self.there:
@@ -180,6 +186,20 @@ class Pushing(RuleBasedStateMachine):
         if double:
             COUNTED["double delivery"] += 1
             self._arrive(self.gateways[1 - gateway], Delivery(delivery.push, delivery.guid, delivery.number))
+
+    @precondition(lambda self: self.outbox)
+    @rule(which=ANY)
+    def lose(self, which: int) -> None:
+        """A delivery does not come."""
+        COUNTED["loss"] += 1
+        self.lost.append(self.outbox.pop(-1 - which % len(self.outbox)))
+
+    @precondition(lambda self: self.lost)
+    @rule(which=ANY)
+    def find(self, which: int) -> None:
+        """One that was given up is sent after all."""
+        COUNTED["late delivery"] += 1
+        self.outbox.append(self.lost.pop(-1 - which % len(self.lost)))
 
     @precondition(lambda self: self.answered)
     @rule(which=ANY, gateway=WHICH)
@@ -280,6 +300,20 @@ class Pushing(RuleBasedStateMachine):
         self.seen = max(self.seen, self.stored.version - behind)
         self._run()
 
+    @rule(behind=st.integers(0, 1), pause=st.sampled_from((0.1, 1.0, 61.0)), runs=st.booleans())
+    def sweep(self, behind: int, pause: float, runs: bool) -> None:
+        """The operator looks at its list, and perhaps at the branch."""
+        self.pass_time(pause)
+        found = self._sweep()
+        COUNTED["sweep that found a push" if found else "sweep"] += 1
+        if runs:
+            self.seen = max(self.seen, self.stored.version - behind)
+            self._run()
+
+    def _sweep(self) -> bool:
+        tip = self.github.shown or (self.github.head if self.there else None)
+        return self.sweeper.sweep(self.stored.versions[self.seen]["source"]["headSha"], tip, self.now)
+
     @rule(how=st.sampled_from(("crash before", "crash between", "crash after", "conflict", "conflict")), gateway=WHICH)
     def run_and_be_interrupted(self, how: str, gateway: int) -> None:
         """What waits arrives; when it is decided on, the operator ends, or somebody else writes before it does."""
@@ -293,6 +327,7 @@ class Pushing(RuleBasedStateMachine):
         else:
             self._run(how.removeprefix("crash "))
             self.wait, self.patience = None, Patience(self.wish.debounce)
+            self.sweeper.crash()
 
     @rule()
     def all_is_well(self) -> None:
@@ -307,7 +342,9 @@ class Pushing(RuleBasedStateMachine):
         state = State(source["headSha"], source["decidedSha"], revision["sha"], source["delivery"])
         push = redeploys.unhandled(status, BRANCH)
         self.patience.notice(push, self.now)
-        course = redeploys.course(state, self.wish, push, self.wait, look_again=None, now=self.now)
+        self.swept = self.sweeper.look_again(push, self.now)
+        course = redeploys.course(state, self.wish, push, self.wait, look_again=self.swept, now=self.now)
+        reads = len(self.reads)
         if push is not None:
             self.wait = redeploys.noticed(self.wait, push, self.now, handled=state.delivery)
         try:
@@ -332,12 +369,14 @@ class Pushing(RuleBasedStateMachine):
                 self.seen = self.stored.version
                 return
             self.seen = self.stored.version
+            if len(self.reads) > reads:
+                self.sweeper.was_read(self.now, decided=decided != state)
             COUNTED["rollout" if step.verdict.trigger else "skip" if step.verdict.skipped else "note"] += 1
         if ends != "between":
             self._apply(self.stored.versions[self.seen]["revision"]["sha"])
 
     def _read_head(self) -> str:
-        assert self.patience.is_over(self.now), "the branch is read before it was quiet"
+        assert self.swept is not None or self.patience.is_over(self.now), "the branch is read before it was quiet"
         if self.github.shown is None and not self.there:
             raise LookupError
         self.reads.append(self.github.shown or self.github.head)
@@ -401,6 +440,11 @@ class Pushing(RuleBasedStateMachine):
         self._deliver_all()
         # Quiet time, and GitHub's minute: several pushes of one second may leave a hint that is taken for a lag.
         self._run_until(self.now + redeploys.PATIENCE + 3 * self.wish.debounce)
+        # And what was lost is found.
+        for _ in range(2):
+            self.pass_time(540.0)
+            self._sweep()
+            self._run()
         self._is_right()
         rolled = self.rollouts[:]
         for delivery in self.pushes:
@@ -415,7 +459,7 @@ class Pushing(RuleBasedStateMachine):
         status, head = self.stored.versions[-1], self.github.commits[self.github.head]
         assert redeploys.unhandled(status, BRANCH) is None
         assert status["revision"]["sha"] == self.deployment
-        assert status["source"]["headSha"] == status["source"]["decidedSha"] == head.sha or not self.recorded
+        assert status["source"]["headSha"] == status["source"]["decidedSha"] == head.sha
         if self.kind == "all" or head.message != "[skip ci]":
             assert self.deployment == head.sha
 
@@ -438,6 +482,7 @@ def test_a_push_becomes_one_redeploy_whatever_happens() -> None:
 HAPPENS = (
     *("push", "forced push", "revert", "there and back", "deletion", "re-creation", "push elsewhere"),
     *("lag", "delivery", "double delivery", "replay", "quiet time"),
+    *("loss", "late delivery", "sweep", "sweep that found a push"),
     *("PATCH", "PATCH of several", "conflict of a gateway", "crash of a gateway", "crash of a gateway, stored"),
     *("answer: recorded", "answer: duplicate", "answer: superseded", "foreign write"),
     *("run", "conflict of the operator", "no such branch", "rollout", "skip", "note"),

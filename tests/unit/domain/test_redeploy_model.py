@@ -1,8 +1,8 @@
 """Pushes of every sort, at any time, with everything that can go wrong in between: the end is always the same.
 
-The model has a GitHub with a branch that people move, deliveries that come late, twice and in any order, a replica that
-lags, a status with two writers, and an operator that may end between any two of its steps. What is tested are the pure
-rules that the gateway and the operator go by, on nothing but what is stored.
+The model has a GitHub with a branch that people move, deliveries that come late, twice, in any order or never, a
+replica that lags, a status with two writers, and an operator that sweeps, and may end between any two of its steps.
+What is tested are the pure rules that the gateway and the operator go by, on nothing but what is stored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,18 @@ from mooring.domain import redeploys
 from mooring.domain.redeploys import State, Verdict, Wish
 from mooring.domain.webhooks.events import Push
 from mooring.domain.webhooks.recording import Arrival, record
-from tests.unit.domain.pushing import BRANCH, FILTERS, LONGEST_LAG, REF, START, Patience, Repository, go_through, take
+from tests.unit.domain.pushing import (
+    BRANCH,
+    FILTERS,
+    LONGEST_LAG,
+    REF,
+    START,
+    Patience,
+    Repository,
+    Sweeper,
+    go_through,
+    take,
+)
 
 DEBOUNCE = timedelta(seconds=3)
 COUNTED: Counter[str] = Counter()
@@ -41,6 +52,8 @@ class Pushes(RuleBasedStateMachine):
         self.rewound = False
         self.rollouts: list[str] = []
         self.patience = Patience(DEBOUNCE)
+        self.sweeper = Sweeper()
+        self.lost: list[Arrival] = []
         self.kind = "all"
 
     @initialize(kind=st.sampled_from(sorted(FILTERS)), auto=st.sampled_from((True, True, True, False)))
@@ -62,6 +75,7 @@ class Pushes(RuleBasedStateMachine):
         number = len(self.github.heads)
         push = Push(7, REF, after, before, self.now.replace(microsecond=0), "alice")
         self.undelivered.append(Arrival(push, f"guid-{number}", self.now))
+        self.sweeper.pushed_at = push.pushed_at
 
     @rule(path=st.sampled_from(("src/a", "docs/a")), message=st.sampled_from(("change", "[skip ci]")))
     def push(self, path: str, message: str) -> None:
@@ -109,6 +123,20 @@ class Pushes(RuleBasedStateMachine):
         COUNTED["delivery"] += len(arrivals)
         self._record(arrivals)
 
+    @precondition(lambda self: self.undelivered)
+    @rule(data=st.data())
+    def lose(self, data: st.DataObject) -> None:
+        """One does not come."""
+        COUNTED["loss"] += 1
+        self.lost.append(self.undelivered.pop(data.draw(st.integers(0, len(self.undelivered) - 1))))
+
+    @precondition(lambda self: self.lost)
+    @rule()
+    def find(self) -> None:
+        """One that was given up comes after all."""
+        COUNTED["late delivery"] += 1
+        self._record([self.lost.pop(0)])
+
     @precondition(lambda self: self.delivered)
     @rule(data=st.data(), renamed=st.booleans())
     def replay(self, data: st.DataObject, renamed: bool) -> None:
@@ -149,6 +177,16 @@ class Pushes(RuleBasedStateMachine):
         """It ends, and another one begins."""
         COUNTED["crash"] += 1
         self.wait, self.patience = None, Patience(DEBOUNCE)
+        self.sweeper.crash()
+
+    @rule(seconds=st.sampled_from((0.0, 1.0, 61.0)), runs=st.booleans())
+    def sweep(self, seconds: float, runs: bool) -> None:
+        """The list is looked at, after a while."""
+        self.pass_time(seconds)
+        found = self.sweeper.sweep(self.state.head, self.github.shown or self.github.head, self.now)
+        COUNTED["sweep that found a push" if found else "sweep"] += 1
+        if runs:
+            self._run(lambda: None)
 
     @rule(moves=st.lists(st.sampled_from(("push", "force", "reset")), min_size=1, max_size=3), seen=st.booleans())
     def move_behind_a_lag(self, moves: list[str], seen: bool) -> None:
@@ -202,7 +240,8 @@ class Pushes(RuleBasedStateMachine):
         stored = {**self.status, "source": {"delivery": state.delivery}}
         push = redeploys.unhandled(stored, BRANCH)
         self.patience.notice(push, self.now)
-        course = redeploys.course(state, self.wish, push, self.wait, look_again=None, now=self.now)
+        look_again = self.sweeper.look_again(push, self.now)
+        course = redeploys.course(state, self.wish, push, self.wait, look_again=look_again, now=self.now)
         reads: list[str] = []
 
         def read() -> str:
@@ -211,11 +250,13 @@ class Pushes(RuleBasedStateMachine):
 
         step = take(course, read, self.github)
         assert len(reads) <= 1
-        assert not reads or self.patience.is_over(self.now)
+        assert not reads or look_again is not None or self.patience.is_over(self.now)
         self.wait = step.wait
         in_between()
         if step.verdict is not None and self.version == version:
             self._store(step.verdict)
+            if reads:
+                self.sweeper.was_read(self.now, decided=self.state != state)
 
     def _store(self, verdict: Verdict) -> None:
         if verdict.trigger is not None:
@@ -243,11 +284,26 @@ class Pushes(RuleBasedStateMachine):
         self._catch_up()
         while self.undelivered:
             self._record([self.undelivered.pop()])
-        # Quiet time, and GitHub's minute: three pushes of one second may leave a hint that it takes for a lag.
+        self._rest()
+        for _ in range(2):
+            self.now += timedelta(minutes=9)
+            self.sweeper.sweep(self.state.head, self.github.head, self.now)
+            self._run(lambda: None)
+        before = self.rollouts[:]
+        self._is_right(before)
+        # What had been lost comes after all, and changes nothing.
+        while self.lost:
+            self._record([self.lost.pop()])
+            self._rest()
+        self._is_right(before)
+
+    def _rest(self) -> None:
+        """Let quiet time pass, and GitHub's minute: three pushes of a second may leave a hint that looks like a lag."""
         for _ in range(25):
             self._run(lambda: None)
             self.now += DEBOUNCE
-        before = self.rollouts[:]
+
+    def _is_right(self, before: list[str]) -> None:
         head = self.github.commits[self.github.head]
         assert self.state.head == head.sha or len(self.github.heads) == 1
         if not self.wish.auto:
@@ -275,4 +331,5 @@ def test_whatever_happens_the_newest_eligible_commit_runs() -> None:
     # All of it took place, and often: else the end would say little.
     people = ("push", "forced push", "reset", "there and back")
     world = ("delivery", "replay", "lag", "moves behind a lag", "crash", "conflict", "run", "quiet run")
+    world += ("loss", "late delivery", "sweep", "sweep that found a push")
     assert [what for what in (*people, *world, "rollout", "skip", "note") if COUNTED[what] < 5] == []

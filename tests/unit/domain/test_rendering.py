@@ -75,9 +75,34 @@ def wanted(
     return rendering.wanted(ingredients, revision, found)["Deployment"]
 
 
-def test_today_s_version_is_the_first_which_is_not_named() -> None:
-    assert versions.newest() == versions.FIRST == 1
-    assert VERSION not in wanted(None, made_of())["metadata"]["annotations"]
+def test_what_is_new_names_its_version_and_what_has_the_first_names_none() -> None:
+    assert wanted(None, made_of())["metadata"]["annotations"][VERSION] == str(versions.newest()) == "2"
+    assert VERSION not in wanted(live(1), made_of())["metadata"]["annotations"]
+
+
+def test_from_the_second_version_on_every_container_leaves_its_last_words() -> None:
+    def policies(version: int) -> set[str | None]:
+        spec = pods(live(version))["spec"]
+        found = [*spec.get("initContainers", ()), *spec["containers"]]
+        return {container.get("terminationMessagePolicy") for container in found}
+
+    assert policies(1) == {None}
+    assert policies(2) == {"FallbackToLogsOnError"}
+
+
+@pytest.mark.parametrize(
+    ("workload", "seconds"),
+    [
+        ({"ports": [{"containerPort": 8080}]}, 5),
+        ({"ports": [{"containerPort": 8080}], "terminationGracePeriodSeconds": 4}, 2),
+        ({"ports": [{"containerPort": 8080}], "terminationGracePeriodSeconds": 1}, None),
+        ({"terminationGracePeriodSeconds": 60}, None),
+    ],
+)
+def test_who_listens_ends_when_nobody_is_sent_to_it_any_more(workload: dict[str, Any], seconds: int | None) -> None:
+    found = wanted(None, made_of({"workload": {"image": "nginx", **workload}}))
+    lifecycle = pods(found)["spec"]["containers"][0].get("lifecycle")
+    assert lifecycle == (None if seconds is None else {"preStop": {"sleep": {"seconds": seconds}}})
 
 
 @pytest.mark.usefixtures("upgraded")
@@ -162,8 +187,8 @@ def test_what_is_compared_is_drawn_with_the_version_of_the_deployment(monkeypatc
 
 def of_a_newer_release(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     with monkeypatch.context() as newer:
-        newer.setitem(versions.RENDERERS, 2, second)
-        return live(2)
+        newer.setitem(versions.RENDERERS, 3, second)
+        return live(3)
 
 
 def test_what_a_newer_release_rendered_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,4 +208,4 @@ def test_what_a_newer_release_rendered_is_rendered_anew_when_there_is_a_reason(
     ingredients: Ingredients, revision: RevisionStatus, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     wish = wanted(of_a_newer_release(monkeypatch), ingredients, revision)
-    assert version_of(wish) == "1"
+    assert version_of(wish) == "2"

@@ -10,6 +10,7 @@ import pytest
 
 from mooring.domain.resources.project_status import HISTORY_MAX, RevisionStatus, Trigger
 from mooring.domain.revisions import (
+    FAILURE_LENGTH,
     Asked,
     Belief,
     Running,
@@ -18,11 +19,13 @@ from mooring.domain.revisions import (
     as_remembered,
     belief,
     decide,
+    history_field,
     is_under_way,
     recover,
     with_an_image_of_ours,
     with_applied,
 )
+from mooring.domain.rollouts import Rollout, RolloutState
 from mooring.domain.status import changed_fields
 
 NOW = datetime(2026, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
@@ -153,6 +156,24 @@ def test_a_revision_enters_the_history_once_and_the_oldest_leaves() -> None:
         assert is_under_way(later, history)
         history = with_applied(history, later)
     assert len(history) == HISTORY_MAX
+
+
+def test_the_history_keeps_why_a_rollout_failed_until_it_succeeds() -> None:
+    def told(state: RolloutState, why: str | None = None) -> Rollout:
+        return Rollout(state, "The new pods did not become available in time.", 1, 0, why)
+
+    newest, older = (STORED.model_copy(update={"sha": digit * 40}) for digit in "ab")
+    failed = history_field([newest, older], [], told(RolloutState.FAILED, "the checkout failed" + "x" * 9000))
+    assert failed[0]["failure"].startswith("the checkout failed")
+    assert len(failed[0]["failure"]) == FAILURE_LENGTH
+    assert "failure" not in failed[1]
+    assert history_field([newest], [], told(RolloutState.FAILED))[0]["failure"].startswith("The new pods")
+    # It stays while nothing better is known, also when another one comes after it, and goes when the pods are there.
+    assert history_field([newest, older], failed, told(RolloutState.PROGRESSING)) == failed
+    assert history_field([newest, older], failed, None) == failed
+    third = STORED.model_copy(update={"sha": "c" * 40})
+    assert history_field([third, newest], failed, told(RolloutState.COMPLETE))[1] == failed[0]
+    assert "failure" not in history_field([newest, older], failed, told(RolloutState.COMPLETE))[0]
 
 
 def test_the_stored_form_equals_the_made_one() -> None:

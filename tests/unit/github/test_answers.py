@@ -16,6 +16,7 @@ from mooring.github.answers import (
     Limited,
     Moved,
     NotFound,
+    Objection,
     Ok,
     Rejected,
     Result,
@@ -66,6 +67,22 @@ def test_documents() -> None:
 def test_plain_refusals(status: int, expected: Answer) -> None:
     """Each refusal has one meaning."""
     assert decode(status, NO_PERMISSION) == expected
+
+
+OBJECTIONS = [
+    ({"errors": [{"message": 'The "push" event cannot have more than 20 hooks'}]}, Objection.NO_ROOM),
+    ({"errors": ["x", {"message": 1}, {"message": "Hook already exists on this repository"}]}, Objection.TWIN),
+    ({"message": "Hook already exists on this repository"}, Objection.TWIN),
+    ({"message": "Validation Failed", "errors": "Hook"}, Objection.OTHER),
+    ({"errors": [{"message": "x"}] * 20 + [{"message": "hook already exists"}]}, Objection.OTHER),
+    ([], Objection.OTHER),
+]
+
+
+@pytest.mark.parametrize(("body", "why"), OBJECTIONS)
+def test_objections(body: object, why: Objection) -> None:
+    """Two make a difference, wherever they are said."""
+    assert answers.decode(422, {}, json.dumps(body).encode(), now=NOW) == Rejected(why)
 
 
 def test_apps_and_installations() -> None:

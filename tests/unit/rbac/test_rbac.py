@@ -150,7 +150,7 @@ def test_every_verb_has_a_reason_and_none_is_a_wildcard(grant: table.Grant) -> N
     assert not {"escalate", "bind", "impersonate", "deletecollection"} & grant.verbs.keys()
 
 
-def test_nothing_reaches_pods_roles_nodes_or_tokens_but_the_gateways() -> None:
+def test_nothing_reaches_roles_nodes_or_tokens_but_the_gateways_and_pods_are_only_listed() -> None:
     found = [
         (resource, tuple(rule["verbs"]), tuple(rule.get("resourceNames", ())))
         for name in NAMES
@@ -160,7 +160,8 @@ def test_nothing_reaches_pods_roles_nodes_or_tokens_but_the_gateways() -> None:
     ]
 
     resources = {resource for resource, _, _ in found}
-    assert resources.isdisjoint({"pods", "pods/exec", "roles", "rolebindings", "clusterroles", "nodes"})
+    assert resources.isdisjoint({"pods/exec", "pods/log", "roles", "rolebindings", "clusterroles", "nodes"})
+    assert {(verbs, names) for resource, verbs, names in found if resource == "pods"} == {(("list",), ())}
     tokens = [right for right in found if right[0] == "serviceaccounts/token"]
     assert tokens == [("serviceaccounts/token", ("create",), ("mooring-gateway",))]
 

@@ -54,6 +54,15 @@ class OneRepository:
     asked: list[str] = field(default_factory=list)
     # What it was asked with.
     tokens: set[str | None] = field(default_factory=set)
+    # How its clock is ahead of ours, and how long it takes to tell a head.
+    clock: MovableClock = field(default_factory=MovableClock)
+    ahead: timedelta = timedelta()
+    takes: float = 0.0
+
+    def time_at(self, origin: Origin) -> datetime:
+        """Tell the time."""
+        assert origin.api_url == API
+        return self.clock.at + self.ahead
 
     def _ask(self, question: str, token: str | None, origin: Origin, namespace: str) -> None:
         assert (origin.api_url, namespace) == (API, "team-a")
@@ -71,6 +80,7 @@ class OneRepository:
         """Tell the head."""
         assert repository_id == self.id
         self._ask("head", token, origin, namespace)
+        self.clock.move(self.takes)
         return self.tip
 
     async def compare(
@@ -100,6 +110,7 @@ class World:
 
     def __post_init__(self) -> None:
         """Put it together."""
+        self.github.clock = self.clock
         given: dict[str, Any] = {"github": self.github, "clock": self.clock, "webhook_keys": self.keys}
         self.platform: Platform = platform(allowed_hosts=AllowedHosts.of((), api=API), **given)
         nobody: Any = Nothing()

@@ -183,7 +183,7 @@ async def test_a_new_proof_leads_to_another_look(bench: Bench) -> None:
     assert second.verdict is not None
     last = NOW + timedelta(seconds=180)
     assert (second.verdict.trigger, second.again, bench.github.asked) == (Trigger.POLL, last, ["head", "compare"])
-    obj["status"]["source"] |= {"headSha": B, "decidedSha": B}
+    obj["status"]["source"] |= {"headSha": B, "decidedSha": B, "readAt": second.facts.read_at}
     obj["status"]["revision"]["sha"] = B
     assert await bench.look(obj) == Look(second.facts, second.facts, None, again=last)
     assert bench.github.asked == ["head", "compare"]
@@ -275,6 +275,92 @@ async def test_a_source_that_is_proven_in_every_run_is_not_looked_at_for_ever(be
         bench.clock.move(5)
     assert again is None
     assert bench.github.asked.count("head") == 1
+
+
+# --- what a sweep found ---
+
+
+async def test_what_a_sweep_found_is_read_until_it_is_stored(bench: Bench) -> None:
+    obj, pushed = bench.project(), NOW - timedelta(seconds=90)
+    assert (await bench.look(obj)).verdict is None
+    bench.heads.look_now(key_of(obj), pushed)
+    for _ in range(2):
+        look = await bench.look(obj)
+        assert look.verdict is not None
+        assert (look.verdict.trigger, look.verdict.delivery) == (Trigger.POLL, None)
+        assert (look.missed, look.pushed_at, look.read_at) == (True, pushed, bench.clock.now())
+        bench.clock.move(1)
+    obj["status"]["source"] |= {"headSha": B, "decidedSha": B}
+    obj["status"]["revision"]["sha"] = B
+    bench.github.asked = []
+    assert ((await bench.look(obj)).verdict, bench.github.asked) == (None, [])
+
+
+async def test_a_late_delivery_of_what_a_sweep_found_rolls_nothing(bench: Bench) -> None:
+    obj = bench.project(source={"headSha": B, "decidedSha": B}, revision={"sha": B}, push=PUSH)
+    look = await bench.look_when_due(obj)
+    assert look.verdict is not None
+    assert (look.rolls, look.missed, look.facts.delivery) == (False, False, "d1")
+
+
+async def test_a_sweep_cuts_no_burst_short(bench: Bench) -> None:
+    obj = bench.project(push=PUSH)
+    bench.heads.look_now(key_of(obj), NOW)
+    look = await bench.look_when_due(obj)
+    # The push had the branch read, and that is what the sweep asked for.
+    assert look.verdict is not None
+    assert (look.verdict.trigger, look.verdict.delivery, look.missed) == (Trigger.PUSH, "d1", False)
+    obj["status"]["source"] |= {"headSha": B, "decidedSha": B, "delivery": "d1"}
+    obj["status"]["revision"]["sha"] = B
+    bench.github.asked = []
+    await bench.look(obj)
+    assert bench.github.asked == []
+
+
+async def test_what_is_stored_without_a_look_leaves_a_sweep_s_question(bench: Bench) -> None:
+    obj = bench.project(push=PUSH, source={"redeploy": "once"})
+    bench.heads.look_now(key_of(obj), NOW)
+    assert (await bench.look(obj)).verdict is not None
+    assert bench.github.asked == []
+    del obj["status"]["source"]["redeploy"], obj["status"]["push"]
+    await bench.look(obj)
+    assert bench.github.asked == ["head", "compare"]
+
+
+async def test_a_sweep_that_found_another_branch_s_push_changes_nothing(bench: Bench) -> None:
+    bench.github.tip = A
+    obj = bench.project(source={"readAt": "2026-02-01T00:00:00Z"})
+    bench.heads.look_now(key_of(obj), NOW)
+    look = await bench.look(obj)
+    assert (look.facts, look.facts.read_at, look.read_at) == (look.before, "2026-02-01T00:00:00Z", NOW)
+    assert (look.rolls, look.missed) == (False, False)
+    bench.github.asked = []
+    await bench.look(obj)
+    assert bench.github.asked == []
+
+
+async def test_a_project_that_is_gone_is_not_looked_for(bench: Bench) -> None:
+    obj = bench.project()
+    bench.heads.look_now(key_of(obj), NOW)
+    bench.heads.forget(key_of(obj))
+    assert ((await bench.look(obj)).verdict, bench.github.asked) == (None, [])
+
+
+async def test_a_commit_that_waits_for_a_word_was_missed_as_well(bench: Bench) -> None:
+    obj = bench.project(spec={"deploy": {"auto": False}})
+    bench.heads.look_now(key_of(obj), None)
+    look = await bench.look(obj)
+    assert (look.missed, look.rolls, look.pending is not None) == (True, False, True)
+
+
+async def test_the_time_of_a_read_is_github_s_before_it_and_comes_with_a_decision(bench: Bench) -> None:
+    bench.github.ahead, bench.github.takes = timedelta(seconds=100), 7.0
+    obj = bench.project(push=PUSH)
+    look = await bench.look_when_due(obj)
+    before = NOW + timedelta(seconds=3 + 100)
+    assert (look.read_at, look.facts.read_at) == (before, timestamp(before))
+    assert look.facts.time_of_read() == before
+    assert look.facts.status()["readAt"] == timestamp(before)
 
 
 async def test_without_keys_there_is_no_proof_and_no_second_look() -> None:

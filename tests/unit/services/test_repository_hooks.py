@@ -145,6 +145,20 @@ async def test_one_that_is_right_is_left_and_looked_at_once() -> None:
     assert bench.hub.take() == ["get"]
 
 
+async def test_one_look_will_do_for_all_that_share_it() -> None:
+    bench = await made()
+    bench.project("second")
+    await bench.run("second")
+    for name in ("shop", "second"):
+        look(bench, name)
+        await bench.run(name)
+    assert bench.hub.take() == ["get"]
+    bench.clock.move(600)
+    look(bench, "second")
+    await bench.run("second")
+    assert bench.hub.take() == ["get"]
+
+
 @pytest.mark.parametrize(
     "edit",
     [
@@ -312,7 +326,7 @@ async def test_a_token_that_was_refused_is_not_sent_again_for_a_while(trouble: S
     asked = bench.hub.take()
     assert asked[-1] == where
     assert bench.reason() == ("False", trouble.reason.value)
-    assert (bench.webhook()["via"], carried.again) == ("Sweep", None)
+    assert (bench.webhook()["via"], carried.again) == ("Sweep", bench.clock.at + timedelta(hours=1))
     bench.hub.troubles.clear()
     bench.clock.move(599)
     look(bench)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from mooring.domain.conditions import timestamp
-from mooring.domain.errors import Stalled
+from mooring.domain.errors import Stalled, Transient
 from mooring.domain.origins import AllowedHosts
 from mooring.domain.projects import SourceFacts
 from mooring.domain.reasons import Reason
 from mooring.domain.resources.project import Project
 from mooring.ports import Object
 from mooring.services.sources import Sources
+from mooring.services.store import key_of
 from tests.unit.objects import NOW, raw_project
 from tests.unit.services.followed import AT_HAND, A, B, C, World, parsed
 from tests.unit.services.platforms import Nothing, platform
@@ -73,6 +76,39 @@ async def test_what_is_not_proven_is_asked_again(claim: dict[str, Any]) -> None:
     assert "repository" in world.github.asked
     assert (facts.branch, facts.repository_id, facts.sha) == ("main", 7, A)
     assert facts.proof == world.project()["status"]["source"]["proof"]
+
+
+async def test_what_is_in_doubt_is_proven_again_once() -> None:
+    world = World()
+    obj = world.project(source={"readAt": "2026-02-01T00:00:00Z"})
+    world.sources.prove_again(key_of(obj))
+    world.github.troubles["repository"] = Transient(Reason.GITHUB_UNAVAILABLE, "GitHub is away.")
+    with pytest.raises(Transient):
+        await found(world, obj)
+    del world.github.troubles["repository"]
+    facts = await found(world, obj)
+    assert (facts.fresh, facts.proof) == (True, obj["status"]["source"]["proof"])
+    # What runs is still what was decided on, and when that was.
+    assert (facts.sha, facts.read_at, world.github.asked) == (A, "2026-02-01T00:00:00Z", ["repository"] * 2)
+    assert not (await found(world, obj)).fresh
+    world.sources.prove_again(key_of(obj))
+    world.sources.forget(key_of(obj))
+    assert not (await found(world, obj)).fresh
+
+
+async def test_a_head_that_begins_a_source_says_when_it_was_read() -> None:
+    world = World()
+    world.github.ahead, world.github.takes = timedelta(hours=1), 5.0
+    obj = world.project(follow={"branch": "other"}, source={"readAt": "2026-02-01T00:00:00Z"})
+    facts = await found(world, obj)
+    assert (facts.branch, facts.read_at) == ("other", timestamp(NOW + timedelta(hours=1)))
+
+
+@pytest.mark.parametrize("text", [None, "", "yesterday", "2026-02-01T00:00:00"])
+async def test_a_time_that_somebody_else_wrote_is_none(text: str | None) -> None:
+    world = World()
+    facts = await found(world, world.project())
+    assert replace(facts, read_at=text).time_of_read() is None
 
 
 async def test_the_time_of_a_proof_moves_with_it_alone() -> None:

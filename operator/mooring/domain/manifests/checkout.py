@@ -96,6 +96,15 @@ def credential_of(pod: Mapping[str, Any], url: str) -> str | None:
     return named[0].get("secretName") if fetches and named else None
 
 
+def url_of(pod: Mapping[str, Any]) -> str | None:
+    """Return the URL that the checkout of a running pod's spec fetches, if any."""
+    prefix = "--url="
+    found = [container for container in pod.get("initContainers") or () if container["name"] == CONTAINER]
+    arguments = [str(argument) for container in found for argument in container.get("args") or ()]
+    urls = [argument.removeprefix(prefix) for argument in arguments if argument.startswith(prefix)]
+    return urls[0].replace("$$", "$") if urls else None
+
+
 def _arguments(source: CheckoutSource) -> list[str]:
     options = [("url", source.url), ("revision", source.sha), ("destination", DESTINATION)]
     if source.path is not None:

@@ -11,6 +11,7 @@ from typing import Any
 from mooring.domain import names
 from mooring.domain.manifests.deployment import DeploymentInputs, deployment
 from mooring.domain.manifests.metadata import Manifest
+from mooring.domain.manifests.second import second
 from mooring.domain.resources.project import Project
 
 Renderer = Callable[[Project, DeploymentInputs], Manifest]
@@ -18,7 +19,7 @@ Renderer = Callable[[Project, DeploymentInputs], Manifest]
 FIRST = 1
 """What a Deployment has that says none: those from before there were versions do not, and are not written for it."""
 
-RENDERERS: dict[int, Renderer] = {FIRST: deployment}
+RENDERERS: dict[int, Renderer] = {FIRST: deployment, 2: second}
 """Every version that was ever released. None may go: there may be Deployments that have it."""
 
 

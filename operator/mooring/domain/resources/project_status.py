@@ -141,6 +141,13 @@ class RevisionStatus(Model):
     """When the rollout began."""
 
 
+class PastRevision(RevisionStatus):
+    """A revision that was rolled out, and what came of it."""
+
+    failure: Line | None = None
+    """Why its rollout failed, if it did."""
+
+
 class PendingStatus(Model):
     """A commit that waits."""
 
@@ -205,7 +212,7 @@ class ProjectStatus(Model):
     """The commit that runs."""
     pending: PendingStatus | None = None
     """A commit that waits for somebody's word, as with `spec.deploy.auto: false`."""
-    history: Annotated[tuple[RevisionStatus, ...], Field(max_length=HISTORY_MAX), ATOMIC] = ()
+    history: Annotated[tuple[PastRevision, ...], Field(max_length=HISTORY_MAX), ATOMIC] = ()
     """The last 10 revisions, newest first."""
     webhook: WebhookStatus | None = None
     """How pushes reach this Project."""

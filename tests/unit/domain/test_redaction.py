@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.observability.redaction import BLOT, LONGEST, redact
+from mooring.domain.redaction import BLOT, LONGEST, redact
 
 LETTERS = string.ascii_letters + string.digits
 
