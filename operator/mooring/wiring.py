@@ -24,6 +24,7 @@ from mooring.cluster.kinds import RESOURCES
 from mooring.cluster.leases import KubernetesLease
 from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain import names
+from mooring.domain.carriers import State
 from mooring.domain.conditions import is_stalled
 from mooring.domain.errors import Trouble
 from mooring.domain.leadership import Lost
@@ -46,6 +47,7 @@ from mooring.services.projects import Projects
 from mooring.services.recent import Recent
 from mooring.services.reconciler import Observer, Reconciler, Service
 from mooring.services.redeliveries import Redeliveries
+from mooring.services.repository_hooks import RepositoryHooks
 from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
 from mooring.services.sweep_groups import Group
@@ -229,6 +231,7 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
             recent=Recent(),
             cluster=cluster,
             github=github,
+            webhooks=github.webhooks,
             audit=AuditLog(),
             clock=clock,
             store=store,
@@ -291,7 +294,8 @@ def _assemble(
         for key in platform.store:
             queue.add(key)
 
-    webhooks = webhook_secret(settings, platform, ask_all)
+    hooks = RepositoryHooks(platform, ask, repeated=partial(metrics.delivery_repeated, "hook"))
+    webhooks = webhook_secret(settings, platform, ask_all, hooks.renew)
     redeliveries = Redeliveries(
         platform, webhooks_there, ask_beside, intake.ask_projects, repeated=partial(metrics.delivery_repeated, "app")
     )
@@ -301,8 +305,8 @@ def _assemble(
         projects.doubt(key, found)
         ask(key)
 
-    sweeps = Sweeps(platform, installations, plan=ask_beside, doubt=doubt, count=metrics.swept)
-    projects = Projects(platform, users, installations, ask, sweeps)
+    sweeps = Sweeps(platform, installations, plan=ask_beside, doubt=doubt, count=metrics.swept, look_at_hook=hooks.look)
+    projects = Projects(platform, users, installations, ask, hooks=hooks, sweeps=sweeps)
     services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
     reconciler = Reconciler(services, observer(metrics, platform.store))
 
@@ -326,6 +330,8 @@ def _assemble(
     metrics.watch_queue(lambda: queue.overdue)
     metrics.watch_leader(lambda: election.leads)
     _watch_objects(metrics, platform)
+    for state in State:
+        metrics.watch_hooks(state.value, partial(hooks.count, state))
     health, filled = Health(), Latch("the caches are being filled")
     for name, each in (("work loop", queue), ("loop of looks", beside)):
         health.must_live(name, partial(_stuck, each, platform, filled))

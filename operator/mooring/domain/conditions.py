@@ -27,7 +27,7 @@ class Wanted:
     message: str
 
 
-_WORDS = {True: "True", False: "False", None: "Unknown"}
+STATUS_WORDS = {True: "True", False: "False", None: "Unknown"}
 
 
 def timestamp(at: datetime) -> str:
@@ -43,7 +43,7 @@ def merge(
     merged: list[dict[str, Any]] = []
     for condition in wanted:
         old = before.pop(condition.type.value, None)
-        status = _WORDS[condition.status]
+        status = STATUS_WORDS[condition.status]
         moved = old is None or old.get("status") != status
         merged.append(
             {

@@ -9,9 +9,12 @@ from typing import Any
 from mooring.domain.reasons import ConditionType, Happened, Reason
 
 # Ready says it all for most troubles; the token is told of as well: a Project may run without the one it should have.
-TOLD = (ConditionType.READY, ConditionType.TOKEN_RESOLVED)
+# So are webhooks, which Ready does not depend on.
+TOLD = (ConditionType.READY, ConditionType.TOKEN_RESOLVED, ConditionType.WEBHOOK_READY)
+# How it is with webhooks by choice, of the spec's author or of the administrator: no news of a Project.
+USUAL = (Reason.SWEEP_ONLY, Reason.NO_PUBLIC_URL)
 # Reasons of other conditions alone; and the start of a rollout has an Event of its own, which says what is rolled out.
-NEVER_TOLD = frozenset({Reason.IMAGE_ONLY, Reason.DEPLOYED, Reason.PROGRESSING})
+NEVER_TOLD = frozenset({Reason.IMAGE_ONLY, Reason.DEPLOYED, Reason.PROGRESSING, *USUAL})
 # Every reason that an Event may have.
 WORDS: tuple[Happened | Reason, ...] = (*Happened, *(reason for reason in Reason if reason not in NEVER_TOLD))
 
@@ -35,6 +38,8 @@ def transitions(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str
             continue
         known = old.get(kind.value) or {}
         if (new["status"], new["reason"]) == (known.get("status"), known.get("reason")):
+            continue
+        if new["reason"] in USUAL or (kind is ConditionType.WEBHOOK_READY and not known and new["status"] == "True"):
             continue
         if new["reason"] == Reason.PROGRESSING.value:
             # The start of a rollout has an Event of its own, which says what is rolled out.

@@ -256,6 +256,8 @@ class Outcome:
     held: bool = False
     # status.pending.
     pending: dict[str, Any] | None = None
+    # What is said of webhooks, where anything is.
+    webhook: Wanted | None = None
 
     def worst(self) -> Trouble | None:
         """Return the trouble to speak of first: what a person must mend before what passes by itself.
@@ -290,6 +292,7 @@ def conditions(outcome: Outcome) -> list[Wanted]:
         ready,
         _token_condition(outcome.resolution, outcome.now),
         _source_condition(outcome),
+        *((outcome.webhook,) if outcome.webhook is not None else ()),
         _deployed(found, suspended),
         *rest,
     ]

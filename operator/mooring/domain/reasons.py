@@ -148,4 +148,8 @@ class Happened(_Word):
 
     ROLLOUT_STARTED = "RolloutStarted", "New pods are about to be made; the message says of what, and what caused it."
     PUSH_SKIPPED = "PushSkipped", "A push rolls nothing out; the message says why: its paths, or a word in the commit."
+    HOOK_LEFT = (
+        "HookLeft",
+        "A repository's webhook is needed no more and could not be removed; the message says which one stays there.",
+    )
     PUSH_WAITS = "PushWaits", "A push waits for somebody's word: spec.deploy.auto is false."

@@ -110,6 +110,12 @@ class Metrics:
             ["kind", "state"],
             registry=self.registry,
         )
+        self._hooks = Gauge(
+            "mooring_repository_hooks",
+            "Webhooks of repositories that Projects need: Active, Failing, or Missing where none could be made.",
+            ["state"],
+            registry=self.registry,
+        )
         self._events_dropped = Counter(
             "mooring_events_dropped_total",
             "Kubernetes Events that could not be posted, or were too many.",
@@ -153,6 +159,10 @@ class Metrics:
     def watch_tokens(self, kind: str, state: str, count: Callable[[], int]) -> None:
         """Ask for the number of objects of a kind whose token stands so, whenever metrics are read."""
         self._tokens.labels(kind=kind, state=state).set_function(count)
+
+    def watch_hooks(self, state: str, count: Callable[[], int]) -> None:
+        """Ask for the number of repositories' webhooks that stand so, whenever metrics are read."""
+        self._hooks.labels(state=state).set_function(count)
 
     def watch_objects(self, kind: str, count: Callable[[], int]) -> None:
         """Ask for the number of objects of a kind whenever metrics are read."""

@@ -55,6 +55,11 @@ WATCHED = (
     ),
     Grant(
         GROUP,
+        ("projects",),
+        {"patch": "holds a Project whose repository has a webhook until that is removed (its finalizer, nothing else)"},
+    ),
+    Grant(
+        GROUP,
         ("githubusers/status", "githubinstallations/status", "projects/status"),
         {"patch": "says what it found and did"},
     ),

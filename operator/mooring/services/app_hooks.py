@@ -5,16 +5,20 @@ A Secret that names somebody else's App proves nothing, so its webhook secret co
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from mooring.domain.app_secrets import app_source, webhook_secrets_in
 from mooring.domain.errors import Stalled, Trouble
+from mooring.domain.reasons import Reason
 from mooring.domain.resources.github_installation import GitHubInstallation
+from mooring.domain.webhooks.events import PUSH
+from mooring.domain.webhooks.hooking import PATH
 from mooring.domain.webhooks.keys import AppHook, app_path_id
 from mooring.services.lending import Found
 from mooring.services.platform import Platform
 from mooring.services.store import Key
 from mooring.services.webhook_secret import WebhookSecret
-
-_PATH = "/webhooks/github"
 
 
 class AppHooks:
@@ -54,12 +58,34 @@ class AppHooks:
         """Forget an installation that is gone."""
         self._shared.forget(key)
 
+    async def takes(self, installation: GitHubInstallation) -> bool:
+        """Tell whether deliveries of an installation's App can be verified: its webhook secret is known."""
+        ref = installation.spec.app_secret_ref
+        if ref is not None:
+            return self._shared.has(_key(installation), ref.name)
+        platform = self._platform
+        try:
+            secret = await platform.secrets.get(platform.namespace, platform.app_secret)
+            return secret is not None and bool(webhook_secrets_in(secret, platform.app_secret))
+        except Stalled:
+            return False
+
+    async def trouble(
+        self, installation: GitHubInstallation, status: Mapping[str, Any], *, elsewhere: bool | None
+    ) -> Reason | None:
+        """Return why an App's webhook brings no pushes; what is not known yet is no trouble."""
+        if not await self.takes(installation):
+            return Reason.WEBHOOK_SECRET_MISSING
+        if status.get("installationId") and PUSH not in (status.get("events") or ()):
+            return Reason.EVENTS_MISSING
+        return Reason.WEBHOOK_ELSEWHERE if elsewhere else None
+
     def url(self, installation: GitHubInstallation) -> str | None:
         """Return what to enter at GitHub; None where no webhook of the App would be taken."""
         base, keys = self._platform.public_base_url, self._platform.webhook_keys
         key, ref = _key(installation), installation.spec.app_secret_ref
         if base is None or ref is None:
-            return None if base is None else base + _PATH
+            return None if base is None else base + PATH
         if keys is None or not self._shared.has(key, ref.name):
             return None
         try:
@@ -67,7 +93,7 @@ class AppHooks:
         except Stalled:
             return None
         uid = str(installation.metadata.uid)
-        return f"{base}{_PATH}/{app_path_id(keys, origin=origin, installation_uid=uid, namespace=key.namespace)}"
+        return f"{base}{PATH}/{app_path_id(keys, origin=origin, installation_uid=uid, namespace=key.namespace)}"
 
 
 def _key(installation: GitHubInstallation) -> Key:

@@ -161,6 +161,14 @@ class Installations:
             named = _repository_of(self._platform.store.get(project)) or full_name
             raise not_covered(shown_to(project.namespace, key.namespace, key.name), named) from None
 
+    async def webhook_trouble(self, key: Key) -> Reason | None:
+        """Return why the webhook of an installation's App brings no pushes; None as far as nothing is known of that."""
+        obj, installation = self._seen(key)
+        if obj is None or installation is None:
+            return Reason.INSTALLATION_NOT_FOUND
+        elsewhere = self._redeliveries.goes_elsewhere(key)
+        return await self._hooks.trouble(installation, obj.get("status") or {}, elsewhere=elsewhere)
+
     async def _for(self, key: Key, consumer: str) -> Found:
         """Return an installation for a namespace's use. Missing, forbidden and invisible look the same."""
         obj, installation = self._seen(key)
@@ -341,7 +349,7 @@ class Installations:
         newest = self._platform.store.get(key)
         obj = newest if newest is not None and _asks_the_same(newest, run.obj) else run.obj
         await statuses.write(self._platform, obj, rules.status_fields(observed), rules.conditions(observed, there))
-        self._tell(key, run)
+        self._tell(key, run, takes=await self._hooks.takes(run.installation))
         if isinstance(trouble, Transient) and not tended.overdue:
             # Ever more slowly. A token that is overdue has no time for that.
             raise trouble
@@ -357,7 +365,7 @@ class Installations:
         elif isinstance(run.trouble, Stalled):
             self._redeliveries.forget(run.key)
 
-    def _tell(self, key: Key, run: Run) -> None:
+    def _tell(self, key: Key, run: Run, *, takes: bool) -> None:
         """Ask the Projects to look again, where something that they depend on changed."""
         facts = run.found.facts if run.found is not None else None
         news = (
@@ -365,6 +373,7 @@ class Installations:
             bool(run.installation.spec.suspend),
             facts,
             self._clones.shape(run.uid),
+            takes,
         )
         if self._told.get(key) != news:
             self._told[key] = news

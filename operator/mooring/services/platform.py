@@ -13,7 +13,7 @@ from mooring.domain.errors import Stalled
 from mooring.domain.policy import Policy
 from mooring.domain.reasons import Reason
 from mooring.domain.webhooks.keys import Keys
-from mooring.ports import Audit, Clock, Cluster, GitHub, Object, Origin
+from mooring.ports import Audit, Clock, Cluster, GitHub, GitHubWebhooks, Object, Origin
 from mooring.services.herald import Herald
 from mooring.services.recent import Recent
 from mooring.services.secrets import Secrets
@@ -47,6 +47,7 @@ class Platform:
 
     cluster: Cluster
     github: GitHub
+    webhooks: GitHubWebhooks
     audit: Audit
     clock: Clock
     store: Store
@@ -66,6 +67,8 @@ class Platform:
     public_base_url: str | None = None
     # What is shared with the gateways; None until it was read or made, which is before the first run.
     webhook_keys: Keys | None = None
+    # The newest version of the key of repository hooks that every gateway knows.
+    hook_version: int | None = None
     # Told how many seconds passed from a push to its rollout, and what had told of the push.
     rolled_out: Callable[[float, Via], None] = lambda _seconds, _via: None
     # Labels by namespace; None where Mooring is confined and may not read namespaces.

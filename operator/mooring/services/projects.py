@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
 
-from mooring.domain import names, rendering, revisions
+from mooring.domain import carriers, names, rendering, revisions
 from mooring.domain import projects as rules
 from mooring.domain.conditions import verdict
 from mooring.domain.errors import Stalled, Trouble
@@ -33,12 +34,14 @@ from mooring.domain.users import next_look
 from mooring.ports import Object
 from mooring.services import statuses
 from mooring.services.beliefs import Beliefs
+from mooring.services.carriers import Carriers
 from mooring.services.children import Children, ChildTrouble
 from mooring.services.heads import Heads
 from mooring.services.installations import Installations
 from mooring.services.observing import Observer
 from mooring.services.platform import Platform
 from mooring.services.pods import Pods
+from mooring.services.repository_hooks import RepositoryHooks
 from mooring.services.seen import Seen, credential_of, lacks_its_token, ours, rolled
 from mooring.services.sources import Sources, installation_key
 from mooring.services.store import Key, key_of, user_reference
@@ -67,6 +70,8 @@ class Projects:
         users: Users,
         installations: Installations,
         ask_user: Callable[[Key, float], None],
+        *,
+        hooks: RepositoryHooks,
         sweeps: Sweeps,
     ) -> None:
         self._platform = platform
@@ -74,7 +79,10 @@ class Projects:
         self._installations = installations
         self._ask_user = ask_user
         self._sources = Sources(platform, installations)
-        self._observer = Observer(platform, Tokens(platform, users, ask_user), self._sources, installations)
+        tokens = Tokens(platform, users, ask_user)
+        self._observer = Observer(platform, tokens, self._sources, installations)
+        self._hooks = hooks
+        self._carriers = Carriers(platform, tokens, installations, hooks)
         self._heads = Heads(platform, self._sources)
         self._beliefs = Beliefs(platform, self._sources)
         self._children = Children(platform)
@@ -87,6 +95,8 @@ class Projects:
         """Make a Project what its spec asks."""
         obj = self._platform.store.get(key)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
+            if obj is not None and (again := await self._carriers.end(obj)) is not None:
+                return again
             self.gone(key)
             return None
         try:
@@ -116,6 +126,7 @@ class Projects:
         self._heads.forget(key)
         self._sweeps.forget(key)
         self._beliefs.forget(key)
+        self._hooks.forget(key)
         self._pods.forget(key)
         self._observer.forget(key)
         user = self._counted.pop(key, None)
@@ -325,6 +336,7 @@ class Projects:
             now=self._platform.clock.now(),
             held=seen.held,
             pending=pending_field(seen.pending),
+            webhook=carriers.condition_in(seen.status),
         )
 
     async def _write_children(
@@ -360,7 +372,11 @@ class Projects:
         )
 
     async def _conclude(self, seen: Seen, outcome: rules.Outcome, applied: RevisionStatus | None) -> None:
-        fields = rules.status_fields(outcome, seen.generation)
+        # After the children: a repository's hook is made when the pods are on their way.
+        carried = await self._carriers.carry(seen)
+        seen.obj, outcome = carried.obj, replace(outcome, webhook=carried.condition)
+        seen.look_at(carried.again)
+        fields = {**rules.status_fields(outcome, seen.generation), **carried.fields}
         if applied is not None:
             fields["revision"] = revisions.as_newest(applied)
             history = revisions.with_applied(seen.history, applied)

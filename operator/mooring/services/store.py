@@ -94,6 +94,8 @@ class Store:
         self._references: dict[Key, frozenset[Reference]] = {}
         self._referrers: defaultdict[Reference, set[Key]] = defaultdict(set)
         self._placed: defaultdict[tuple[OwnKind, str], set[Key]] = defaultdict(set)
+        # Projects by the repository that a hook may tell them of.
+        self._followers: defaultdict[tuple[str, int], set[Key]] = defaultdict(set)
         # Installations by the part of their uid that the names of their clone Secrets carry.
         self._marked: dict[str, Key] = {}
         # Uids of objects that are gone: an answer or an event that comes late must not bring one back.
@@ -113,6 +115,7 @@ class Store:
         known = self._objects.get(key)
         if obj["metadata"].get("uid") in self._gone or (known is not None and not _is_news(known, obj)):
             return False
+        self._follow(key, known, obj)
         kept: Object = _shared({**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}})
         self._objects[key] = kept
         self._placed[key.kind, key.namespace].add(key)
@@ -130,6 +133,7 @@ class Store:
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return False
         del self._objects[key]
+        self._follow(key, known, None)
         if self._marked.get(mark := names.clone_mark(known["metadata"].get("uid", ""))) == key:
             del self._marked[mark]
         place = self._placed[key.kind, key.namespace]
@@ -172,6 +176,21 @@ class Store:
         """Return the Projects that refer to a GitHubUser or a GitHubInstallation, in a stable order."""
         return [self._objects[key] for key in self.referring_to(*owner)]
 
+    def followers_of(self, namespace: str, repository_id: int) -> list[Key]:
+        """Return the Projects of a namespace whose status says that they follow a repository without an App."""
+        return sorted(self._followers.get((namespace, repository_id), ()))
+
+    def _follow(self, key: Key, before: Object | None, now: Object | None) -> None:
+        old, new = _repository(before), _repository(now)
+        if old == new:
+            return
+        if old is not None:
+            self._followers[key.namespace, old].discard(key)
+            if not self._followers[key.namespace, old]:
+                del self._followers[key.namespace, old]
+        if new is not None:
+            self._followers[key.namespace, new].add(key)
+
     def _index(self, key: Key, wanted: frozenset[Reference]) -> None:
         before = self._references.get(key, frozenset())
         for gone in before - wanted:
@@ -184,6 +203,14 @@ class Store:
             self._references[key] = wanted
         else:
             self._references.pop(key, None)
+
+
+def _repository(obj: Object | None) -> int | None:
+    """Return the repository whose hook may tell a Project of pushes."""
+    if obj is None or obj["kind"] != "Project" or (obj.get("spec") or {}).get("installationRef"):
+        return None
+    found = ((obj.get("status") or {}).get("source") or {}).get("repositoryId")
+    return found if isinstance(found, int) else None
 
 
 def _shared(value: Any) -> Any:

@@ -56,14 +56,19 @@ class WebhookSecret:
         platform: Platform,
         ask_all: Callable[[], None],
         *,
+        ask_hooked: Callable[[int], None] = lambda _version: None,
         folder: MasterKeys | None = None,
         masters: Mapping[int, bytes] | None = None,
         random_bytes: Callable[[int], bytes] = chance.token_bytes,
         waiting: Wait = wait,
     ) -> None:
-        """Take what asks every object to look again, and the master keys as they were at the start."""
+        """Take what asks every object to look again, and the master keys as they were at the start.
+
+        `ask_hooked` asks the Projects whose hooks have a secret of an older version than this one.
+        """
         self._platform = platform
         self._ask_all = ask_all
+        self._ask_hooked = ask_hooked
         self._folder = folder
         self._masters = masters
         self._random_bytes = random_bytes
@@ -81,7 +86,7 @@ class WebhookSecret:
         # What came of each GitHubInstallation; the newest last.
         self._told: dict[Key, AppHook | None] = {}
         self._left_out = 0
-        # The key that signs proofs now, and from when on every gateway surely knows each.
+        # The key that signs proofs now, and from when on every gateway surely knows each key.
         self._signing: bytes | None = None
         self._known_from: dict[bytes, datetime] = {}
         # Whether something may have changed, and whether that was the Secret itself.
@@ -292,6 +297,8 @@ class WebhookSecret:
         # before it. Where none stays, what gateways have by now is as good as it gets.
         common = [key for key in keys.proof_keys if key in self._keys.proof_keys]
         self._signing = (common or keys.proof_keys)[-1]
+        stay = [version for version, key in keys.hook_keys.items() if self._keys.hook_keys.get(version) == key]
+        self._platform.hook_version = min(stay or keys.hook_keys)
         self._note_times(keys)
         # Good at once, also where the Secret cannot be written now.
         self._use(self._in_order(keys))
@@ -376,11 +383,22 @@ class WebhookSecret:
             # Projects that are proven anew are read once more after that.
             self._signing = keys.proof_keys[0]
         self._use(self._in_order(keys))
+        self._choose_hook_version(keys, now)
+
+    def _choose_hook_version(self, keys: Keys, now: datetime) -> None:
+        """Have hooks use the newest version that every gateway knows; where all are new to them, the newest."""
+        known = [version for version, key in keys.hook_keys.items() if self._known_from[key] <= now]
+        before = self._platform.hook_version
+        if not known and before in keys.hook_keys:
+            return
+        self._platform.hook_version = version = max(known or keys.hook_keys)
+        if version != before and self._serving:
+            self._ask_hooked(version)
 
     def _note_times(self, keys: Keys) -> None:
         """Note keys that are in the Secret, from when on each may sign. A key that was taken out is new once more."""
         at = self._platform.clock.now() + timedelta(seconds=KNOWN_EVERYWHERE)
-        self._known_from = {key: self._known_from.get(key, at) for key in keys.proof_keys}
+        self._known_from = {key: self._known_from.get(key, at) for key in (*keys.proof_keys, *keys.hook_keys.values())}
 
     def _in_order(self, keys: Keys) -> Keys:
         """Return the keys with the one first that signs now."""
@@ -393,13 +411,18 @@ class WebhookSecret:
             self._ask_all()
 
 
-def webhook_secret(settings: Settings, platform: Platform, ask_all: Callable[[], None]) -> WebhookSecret:
+def webhook_secret(
+    settings: Settings,
+    platform: Platform,
+    ask_all: Callable[[], None],
+    ask_hooked: Callable[[int], None] = lambda _version: None,
+) -> WebhookSecret:
     """Return what keeps the gateway's Secret; raise SettingsError where the master keys cannot be used."""
     if settings.master_key_dir is None:
-        return WebhookSecret(platform, ask_all)
+        return WebhookSecret(platform, ask_all, ask_hooked=ask_hooked)
     folder = MasterKeys(settings.master_key_dir)
     try:
-        return WebhookSecret(platform, ask_all, folder=folder, masters=folder.read())
+        return WebhookSecret(platform, ask_all, ask_hooked=ask_hooked, folder=folder, masters=folder.read())
     except BadMasterKeys as problem:
         raise SettingsError([Problem("MOORING_MASTER_KEY_DIR", str(problem))]) from None
 

@@ -99,6 +99,7 @@ class Shop:
             "name": f"pushed-{next(_numbers)}",
             "private": True,
             "files": {"src/a": name},
+            "hooks": spec.pop("hooks", []),
         }
         ((full_name, told),) = hub.seed(repositories=[repository])["repositories"].items()
         shop = cls(people, hub, full_name, int(told["id"]), str(told["head"]), token, name)

@@ -42,7 +42,16 @@ GLOBAL = "user-default-global-secrets"
 MOST_CHANGES = 60
 # Told of a moment, or made from a uid, so that they differ between any two namespaces.
 VOLATILE = frozenset(
-    {"proof", "provenAt", "lastTransitionTime", "deployedAt", "updatedAt", "fingerprint", "mooring.dev/token-checksum"}
+    {
+        "proof",
+        "provenAt",
+        "since",
+        "lastTransitionTime",
+        "deployedAt",
+        "updatedAt",
+        "fingerprint",
+        "mooring.dev/token-checksum",
+    }
     | {"clusterIP", "clusterIPs"}
 )
 # Kubernetes itself removes what belonged to something that was deleted. It learns of new kinds every 30 seconds.

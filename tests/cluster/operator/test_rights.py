@@ -263,7 +263,12 @@ def live_with_tokens(people: People, hub: Hub) -> None:
     people.apply("Project", "shop", {"token": {"source": "none"}, "workload": {"image": "nginx"}})
     for kind, name in (("Service", "shop-default"), ("Ingress", "shop-default"), ("Secret", "shop-default-token")):
         people.until(kind, name, lambda child: child is None, "its end")
-    for name in ("own", "shop"):
+    # A repository with a webhook of its own.
+    hub.seed(repositories=[{"owner": "alice", "name": "hooked", "files": {"a.txt": "a"}}])
+    source = {"github": {"repository": "alice/hooked"}}
+    people.apply("Project", "hooked", {"source": source, "workload": {"image": "nginx"}})
+    people.until_condition("hooked", "WebhookReady", "True", "HookDelivers")
+    for name in ("own", "shop", "hooked"):
         people.delete("Project", name)
         people.until("Project", name, lambda project: project is None, "its end")
 

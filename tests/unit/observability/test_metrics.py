@@ -41,6 +41,7 @@ def _used() -> Metrics:
     metrics.watch_queue(lambda: 7)
     metrics.watch_objects("Project", lambda: 3)
     metrics.watch_tokens("Project", "usable", lambda: 1)
+    metrics.watch_hooks("Active", lambda: 2)
     return metrics
 
 

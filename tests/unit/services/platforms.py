@@ -35,6 +35,7 @@ def platform(**changes: Any) -> Platform:
     given: dict[str, Any] = {
         "cluster": nothing,
         "github": nothing,
+        "webhooks": nothing,
         "audit": nothing,
         "clock": StoppedClock(),
         "store": Store(),

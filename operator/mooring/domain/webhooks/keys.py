@@ -140,9 +140,15 @@ def _path_id(keys: Keys, *parts: str) -> str:
 
 def hook_secrets(keys: Keys, *, origin: str, repository_id: int, namespace: str) -> tuple[str, ...]:
     """Return the secrets that are good for a repository's hook, the newest first."""
-    versions = sorted(keys.hook_keys, reverse=True)[:LIVE_SECRETS]
-    parts = (_SECRET, origin, str(repository_id), namespace)
-    return tuple(_code(keys.hook_keys[version], *parts).hex() for version in versions)
+    newest_first = [key for _, key in sorted(keys.hook_keys.items(), reverse=True)][:LIVE_SECRETS]
+    return tuple(
+        hook_secret(key, origin=origin, repository_id=repository_id, namespace=namespace) for key in newest_first
+    )
+
+
+def hook_secret(key: bytes, *, origin: str, repository_id: int, namespace: str) -> str:
+    """Return the secret of a repository's hook, by one version of the key."""
+    return _code(key, _SECRET, origin, str(repository_id), namespace).hex()
 
 
 # --- proofs ---
