@@ -1,19 +1,16 @@
 """The composition root: builds the adapters, hands them to the services, and says what runs together.
 
-Nothing is decided here, and nothing runs before `Operator.run`. Kopf comes in as one more coroutine, from `handlers`.
+Nothing is decided here, and nothing runs before `Operator.run`.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import secrets
-import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -27,7 +24,6 @@ from mooring.domain import names
 from mooring.domain.carriers import State
 from mooring.domain.conditions import is_stalled
 from mooring.domain.errors import Trouble
-from mooring.domain.leadership import Lost
 from mooring.domain.names import OwnKind
 from mooring.domain.origins import AllowedHosts
 from mooring.domain.policy import Policy, PolicyError, from_config_map
@@ -36,6 +32,7 @@ from mooring.observability.audit import AuditLog
 from mooring.observability.health import Health, Latch
 from mooring.observability.metrics import Metrics, Result, result_of
 from mooring.ports import Changed, GitHubWebhooks
+from mooring.running import Operator, Stop
 from mooring.services.clock import SystemClock
 from mooring.services.election import Election
 from mooring.services.gateway_identity import GatewayIdentity, gateway_identity
@@ -53,7 +50,7 @@ from mooring.services.store import Key, Store
 from mooring.services.sweep_groups import Group
 from mooring.services.sweeps import Doubt, Sweeps
 from mooring.services.users import Users
-from mooring.services.webhook_secret import WebhookSecret, webhook_secret
+from mooring.services.webhook_secret import webhook_secret
 from mooring.services.work import WorkQueue
 from mooring.settings import Settings
 
@@ -65,133 +62,15 @@ LOOP_SECONDS = 60.0
 TAKEOVER_SECONDS = 60.0
 # Sweeps, and looks for failed deliveries, under way at a time: in all, and of a namespace. Nobody waits for one.
 LOOKS_AT_ONCE, LOOKS_OF_A_GROUP = 4, 2
-# What is under way at the end gets so long. Kubernetes gives 30 s for all of it.
-DRAIN_SECONDS = 5.0
 # Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
 LABELLED = ("Deployment", "Service", "Ingress")
 MANAGED = f"{names.MANAGED_BY}={names.MANAGER}"
-
-
-Stop = Callable[[], Awaitable[None]]
-# Kopf, given what stops everything else, and what says that it has to end.
-Follow = Callable[[Stop, asyncio.Event], Awaitable[None]]
 
 
 def seconds_since_boot() -> float:
     """Return seconds that count on while the process, or the machine, is stopped; no date moves them."""
     boot = getattr(time, "CLOCK_BOOTTIME", None)
     return time.monotonic() if boot is None else time.clock_gettime(boot)
-
-
-@dataclass(slots=True)
-class Operator:
-    """Everything that `mooring operator` is made of, but for Kopf and the admin server."""
-
-    settings: Settings
-    platform: Platform
-    intake: Intake
-    queue: WorkQueue
-    # What is looked at by itself and is no object: it takes no place of one.
-    beside: WorkQueue
-    metrics: Metrics
-    health: Health
-    election: Election
-    watches: list[Watch]
-    # All three kinds are listed before the first object is looked at: else a Project would seem to have no token to
-    # inherit, and a credential to have no user. Kopf tells of them in any order.
-    own_kinds: list[Watch]
-    filled: Latch
-    webhooks: WebhookSecret
-    # For the gateway in the same Pod, if any.
-    gateway: GatewayIdentity | None
-    close_installations: Stop
-    close_github: Stop
-
-    async def run(self, kopf: Follow, also_stop: Stop) -> None:
-        """Stand by until this process leads, then work until a signal ends it; raises Lost where another one leads.
-
-        The Lease is released when nothing of this process is at work any more.
-        """
-        ending = asyncio.Event()
-        _end_on_signals(ending)
-        beside = asyncio.create_task(self.gateway.keep(), name="the gateway's credential") if self.gateway else None
-        try:
-            if await self._leads(ending):
-                async with asyncio.TaskGroup() as group:
-                    keeping = group.create_task(self.election.keep(ending.set), name="keep the Lease")
-                    await self._work(kopf, also_stop, ending)
-                    keeping.cancel()
-        finally:
-            await self.election.end()
-            if beside is not None:
-                beside.cancel()
-                await asyncio.gather(beside, return_exceptions=True)
-        if self.election.lost is not None:
-            raise Lost(self.election.lost)
-
-    async def _leads(self, ending: asyncio.Event) -> bool:
-        """Wait until this process leads, or has to end."""
-        winning = asyncio.create_task(self.election.win(), name="stand by")
-        signalled = asyncio.create_task(ending.wait(), name="wait for a signal")
-        try:
-            await asyncio.wait({winning, signalled}, return_when=asyncio.FIRST_COMPLETED)
-            if ending.is_set():
-                return False
-            winning.result()
-            return True
-        finally:
-            for task in (winning, signalled):
-                task.cancel()
-            await asyncio.gather(winning, signalled, return_exceptions=True)
-
-    async def _work(self, kopf: Follow, also_stop: Stop, ending: asyncio.Event) -> None:
-        """Fill the caches, then reconcile until Kopf ends.
-
-        Kopf is given what stops everything else, and calls it when it is about to end: it would wait for whatever runs
-        in the event loop, and then cancel it.
-        """
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(watch.run(), name=f"watch {watch.scope}") for watch in self.watches]
-            tasks.append(group.create_task(self._reconcile(), name="reconcile"))
-            tasks.append(group.create_task(self.platform.herald.serve(), name="Events"))
-
-            async def stop() -> None:
-                await asyncio.gather(self.queue.drain(DRAIN_SECONDS), self.beside.drain(DRAIN_SECONDS))
-                for task in tasks:
-                    task.cancel()
-                await asyncio.gather(*tasks, return_exceptions=True)
-                # What many runs shared outlives each of them.
-                await self.platform.secrets.aclose()
-                await self.close_installations()
-                await self.close_github()
-                await also_stop()
-
-            await kopf(stop, ending)
-            await stop()
-        await self.platform.herald.finish()
-
-    async def _reconcile(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in self.own_kinds]
-            await asyncio.gather(*(watch.synced.wait() for watch in (*self.own_kinds, *self.watches)))
-            for task in listing:
-                task.cancel()
-        # Kopf follows them from here; what the lists remembered is not needed twice.
-        self.own_kinds.clear()
-        self.filled.set()
-        # Before the first object: what was proven of it is known by these keys.
-        await self.webhooks.begin()
-        log.info("the caches are filled; reconciling begins")
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.webhooks.serve(), name="webhooks")
-            group.create_task(self.beside.serve(), name="looks beside")
-            await self.queue.serve()
-
-
-def _end_on_signals(ending: asyncio.Event) -> None:
-    """Have signals end what stands by; Kopf puts its own handlers in their place."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ending.set)
 
 
 def allowed_hosts(policy: Policy, settings: Settings) -> AllowedHosts:

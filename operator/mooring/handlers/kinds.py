@@ -14,9 +14,9 @@ import kopf
 from mooring.domain import names
 from mooring.domain.resources import KINDS
 from mooring.handlers.session import Pace, paced
+from mooring.running import Stop
 from mooring.services.intake import Intake
 from mooring.settings import Settings
-from mooring.wiring import Stop
 
 log = logging.getLogger(__name__)
 

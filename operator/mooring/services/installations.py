@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -30,6 +29,7 @@ from mooring.services import statuses
 from mooring.services.app_hooks import AppHooks
 from mooring.services.clone_tokens import token_in
 from mooring.services.clones import Clones
+from mooring.services.installation_run import Run
 from mooring.services.lending import Found, Lending, usable
 from mooring.services.minting import Minting
 from mooring.services.outputs import Outputs
@@ -37,7 +37,7 @@ from mooring.services.platform import Platform
 from mooring.services.redeliveries import Redeliveries
 from mooring.services.scoping import Scoping
 from mooring.services.store import Key, installation_reference, key_of
-from mooring.services.token_secrets import Tended, ends_tokens
+from mooring.services.token_secrets import ends_tokens
 from mooring.services.webhook_secret import WebhookSecret
 from mooring.services.work import Again
 
@@ -45,37 +45,6 @@ T = TypeVar("T")
 
 # How soon it is tried again to end a token, while GitHub is away.
 REVOKE_AGAIN = timedelta(seconds=5)
-
-
-@dataclass(slots=True)
-class Run:
-    """What one run gathered."""
-
-    obj: Object
-    installation: GitHubInstallation
-    found: Found | None = None
-    tended: Tended = field(default_factory=Tended)
-    # Trouble with the installation itself, beside that of single Secrets.
-    trouble: Trouble | None = None
-    count: int | None = None
-    outputs: int = 0
-    clones: int = 0
-
-    @property
-    def key(self) -> Key:
-        """Return the object's key."""
-        return key_of(self.obj)
-
-    @property
-    def uid(self) -> str:
-        """Return the object's uid."""
-        return str(self.obj["metadata"]["uid"])
-
-    def worst(self) -> Trouble | None:
-        """Return the trouble to speak of first: what a person must mend before what passes by itself."""
-        found = [self.trouble, *self.tended.troubles] if self.trouble is not None else self.tended.troubles
-        stalled = next((trouble for trouble in found if isinstance(trouble, Stalled)), None)
-        return stalled or next(iter(found), None)
 
 
 class Installations:

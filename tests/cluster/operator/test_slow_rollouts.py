@@ -47,9 +47,9 @@ def test_pods_that_may_not_be_made_end_the_rollout_and_the_history_says_so(peopl
         newest = ((project or {}).get("status") or {}).get("history", [{}])[0]
         return "exceeded quota" in newest.get("failure", "")
 
-    found = people.until("Project", "large", is_noted, "a note in the history")
-    assert found is not None
-    assert "failure" not in found["status"]["history"][1]
+    noted = people.until("Project", "large", is_noted, "a note in the history")
+    assert noted is not None
+    assert "failure" not in noted["status"]["history"][1]
     people.delete("ResourceQuota", "one-pod")
     found = people.until_condition("large", "Ready", "True", "Ready", seconds=120)
     assert "failure" not in found["status"]["history"][0]
