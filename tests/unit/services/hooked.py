@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -46,11 +47,13 @@ class Hub:
     late: dict[str, BaseException] = field(default_factory=dict)
     numbers: int = 100
 
-    def _ask(self, question: str, origin: Origin, token: str, repository_id: int, namespace: str) -> None:
+    async def _ask(self, question: str, origin: Origin, token: str, repository_id: int, namespace: str) -> None:
         assert (origin.api_url, namespace) == (API, "team-a")
         assert repository_id in {7, 8}
         self.asked.append(question)
         self.tokens.append(token)
+        # Others have their turn while GitHub thinks.
+        await asyncio.sleep(0)
         for name in (question, token):
             if name in self.troubles:
                 raise self.troubles[name]
@@ -62,19 +65,19 @@ class Hub:
 
     async def hooks(self, origin: Origin, token: str, repository_id: int, *, namespace: str) -> Any:
         """List."""
-        self._ask("list", origin, token, repository_id, namespace)
+        await self._ask("list", origin, token, repository_id, namespace)
         return tuple(self.held.values())
 
     async def hook(self, origin: Origin, token: str, repository_id: int, hook_id: int, *, namespace: str) -> Any:
         """Read."""
-        self._ask("get", origin, token, repository_id, namespace)
+        await self._ask("get", origin, token, repository_id, namespace)
         return self.held.get(hook_id)
 
     async def make_hook(
         self, origin: Origin, token: str, repository_id: int, wish: HookWish, *, namespace: str
     ) -> RepositoryHook:
         """Make."""
-        self._ask("make", origin, token, repository_id, namespace)
+        await self._ask("make", origin, token, repository_id, namespace)
         self.numbers += 1
         made = self.put(self.numbers, wish)
         if "make" in self.late:
@@ -93,21 +96,21 @@ class Hub:
         self, origin: Origin, token: str, repository_id: int, hook_id: int, wish: HookWish, *, namespace: str
     ) -> RepositoryHook | None:
         """Change."""
-        self._ask("change", origin, token, repository_id, namespace)
+        await self._ask("change", origin, token, repository_id, namespace)
         return self.put(hook_id, wish) if hook_id in self.held else None
 
     async def remove_hook(
         self, origin: Origin, token: str, repository_id: int, hook_id: int, *, namespace: str
     ) -> None:
         """Remove."""
-        self._ask("remove", origin, token, repository_id, namespace)
+        await self._ask("remove", origin, token, repository_id, namespace)
         self.held.pop(hook_id, None)
 
     async def hook_attempts(
         self, origin: Origin, token: str, repository_id: int, hook_id: int, *, since: datetime, namespace: str
     ) -> tuple[Attempt, ...]:
         """List deliveries."""
-        self._ask("attempts", origin, token, repository_id, namespace)
+        await self._ask("attempts", origin, token, repository_id, namespace)
         assert since == self.clock.now() - timedelta(days=1)
         return tuple(self.attempts)
 
@@ -115,7 +118,7 @@ class Hub:
         self, origin: Origin, token: str, repository_id: int, hook_id: int, attempt_id: int, *, namespace: str
     ) -> None:
         """Send once more."""
-        self._ask("repeat", origin, token, repository_id, namespace)
+        await self._ask("repeat", origin, token, repository_id, namespace)
         self.repeated.append(attempt_id)
 
     def edit(self, number: int, **changes: Any) -> None:

@@ -167,6 +167,25 @@ async def test_who_uses_an_app_or_another_repository_needs_no_hook() -> None:
     assert bench.hub.held == {}
 
 
+async def test_who_goes_too_needs_no_hook() -> None:
+    bench = await made("shop", "second")
+    obj = bench.get("second")
+    bench.put({**obj, "metadata": {**obj["metadata"], "deletionTimestamp": "2026-03-01T12:00:00Z"}})
+    assert await bench.delete("shop") is None
+    assert bench.hub.held == {}
+
+
+async def test_who_has_just_got_an_app_or_is_at_another_github_needs_none() -> None:
+    bench = await made("shop", "second")
+    change(bench, "second", **REF)
+    assert await bench.delete("shop") is None
+    assert bench.hub.held == {}
+    bench = await made()
+    bench.project("other", source={"github": {"repository": "acme/shop", "host": "ghe.example.com"}})
+    assert await bench.delete("shop") is None
+    assert bench.hub.held == {}
+
+
 async def test_one_that_a_crash_left_without_a_word_is_found_by_its_address() -> None:
     bench = await made()
     obj = bench.get("shop")
