@@ -14,6 +14,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,6 +23,7 @@ from typing import Any
 import pytest
 
 from lab import Lab
+from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
 from mooring.cluster.client import KubernetesCluster
 from mooring.cluster.connection import Connection
@@ -38,7 +40,15 @@ from tests.cluster.conftest import Kube, install_kinds
 from tests.cluster.harness import Hub, Object, People
 from tests.cluster.operator.apps import clone_secrets, put_secret
 from tests.cluster.operator.pushes import keys_of
-from tests.cluster.process import Mooring, running_operator
+from tests.cluster.process import (
+    SYSTEM,
+    Mooring,
+    free_lease,
+    operator_environment,
+    running_operator,
+    start_operator,
+    wait_ready,
+)
 from tests.cluster.scale.test_ten_thousand import memory, send, told, write_status
 
 pytestmark = pytest.mark.vast
@@ -115,7 +125,7 @@ def test_ten_thousand_projects_are_swept(world: World, tmp_path_factory: pytest.
     told(f"{PROJECTS} Projects were written in {time.monotonic() - began:.0f} s")
     mark = world.hub.mark()
     more = {"MOORING_LOG_LEVEL": "info", "MOORING_SWEEP_INTERVAL": INTERVAL}
-    with running_operator(world.lab, world.kube, tmp_path_factory.mktemp("next"), **more) as mooring:
+    with slow_start(world, tmp_path_factory.mktemp("next"), **more) as mooring:
         rest(mooring)
         assert [len(clone_secrets(some)) for some in world.people] == [SECRETS // SPACES] * SPACES
         until_swept(mooring, SECRETS)
@@ -144,6 +154,20 @@ def test_ten_thousand_projects_are_swept(world: World, tmp_path_factory: pytest.
 
 
 SWEEPS = 'mooring_sweeps_total{result="ok"}'
+
+
+@contextmanager
+def slow_start(world: World, folder: Path, **more: str) -> Iterator[Mooring]:
+    """Run an operator that has much to read before it is ready."""
+    free_lease(world.kube)
+    kubeconfig = service_account_kubeconfig(world.lab.env, SYSTEM, "mooring-operator", folder / "kubeconfig")
+    mooring = start_operator(operator_environment(world.lab, kubeconfig, **more), folder)
+    try:
+        wait_ready(mooring, PATIENCE)
+        yield mooring
+    finally:
+        if mooring.process.poll() is None:
+            mooring.stop()
 
 
 def name(number: int) -> str:
