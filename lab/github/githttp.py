@@ -95,6 +95,10 @@ class GitServer:
 
     # Who may
 
+    def readable(self, request: web.Request) -> Repository:
+        """Return the repository that a request is about, or raise GitHub's refusal to read it."""
+        return self._authorised(request, "info/lfs", writes=False).repository
+
     def _authorised(self, request: web.Request, tail: str, *, writes: bool) -> Call:
         """Return the call, or raise GitHub's refusal."""
         caller = self._caller(request)
