@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
 
 from mooring.checkout import credential, source, trees, verdicts, workspace
@@ -48,8 +50,9 @@ class Course:
         try:
             return self._made(wanted)
         except BaseException:
-            # What was refused is not left for anybody to run.
-            workspace.empty(destination)
+            # What was refused is not left for anybody to run; why it was refused is told in any case.
+            with contextlib.suppress(Failed):
+                workspace.empty(destination)
             raise
 
     def _made(self, wanted: Wanted) -> str:
@@ -99,9 +102,8 @@ class Course:
         except GitError as error:
             # What came of a fetch that broke off is of no use to the next.
             shutil.rmtree(packs, ignore_errors=True)
-            raise verdicts.judged(
-                self._teller.clean_lines(error.said), what=wanted.shown, host=host, revision=wanted.revision
-            ) from None
+            said, what = self._teller.clean_lines(error.said), f"the repository {wanted.shown}"
+            raise verdicts.judged(said, what=what, host=host, revision=wanted.revision) from None
         watch()
         self._budget.take_bytes(workspace.size_of(packs), wanted.shown)
 
@@ -114,7 +116,7 @@ class Course:
         attributes.write_text(ATTRIBUTES)
         if part.wanted.path is not None:
             self._run(part, "config", "core.sparseCheckout", "true")
-            (info / "sparse-checkout").write_text(trees.pattern(part.wanted.path))
+            (info / "sparse-checkout").write_bytes(os.fsencode(trees.pattern(part.wanted.path)))
         self._run(part, "read-tree", "--reset", "-u", part.wanted.revision)
         # The workload's git shall see the repository's own attributes.
         attributes.unlink()

@@ -14,6 +14,8 @@ from mooring.domain.origins import AllowedHosts, BadUrl, Host
 
 _REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MAX_PATH = 512
+# The same as spec.source.path refuses.
+_REFUSED = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +82,8 @@ def repository_url(text: str, what: str) -> str:
 def folder(text: str) -> str | None:
     """Return a path inside the repository in its one form, None for all of it; raise BadRequest."""
     parts = [part for part in text.split("/") if part not in {"", "."}]
-    printable = text.isprintable() and "\\" not in text
-    if text.startswith("/") or len(text) > _MAX_PATH or not printable or ".." in parts:
+    plain = not _REFUSED.search(text)
+    if text.startswith("/") or len(text) > _MAX_PATH or not plain or ".." in parts:
         raise BadRequest(
             f"--path={named(text)} must be a path inside the repository: relative, with '/', without '..' or '\\',"
             f" at most {_MAX_PATH} characters"

@@ -45,7 +45,7 @@ def judged(said: str, *, what: str, host: str, revision: str) -> Exception:
     if _ASKED.search(own):
         return Denied(401, f"{host} refuses the credential for {what}, or wants one")
     if _UNKNOWN.search(own):
-        return Denied(404, f"{host} shows no repository {what}")
+        return Denied(404, f"{host} does not show {what} to this credential")
     if found := _STATUS.search(own):
         return of_status(int(found[1]), what=what, host=host)
     return _other(own, lines, what=what, host=host)
@@ -58,7 +58,7 @@ def of_status(status: int, *, what: str, host: str) -> Exception:
     if status == 403:
         return Denied(403, f"{host} does not let this credential read {what}")
     if status == 404:
-        return Denied(404, f"{host} shows no repository {what}")
+        return Denied(404, f"{host} does not show {what} to this credential")
     if 300 <= status < 400:
         return Failed(f"{host} redirects {what}, which is not followed. Write the URL that it has now")
     if status == 429 or status >= 500:

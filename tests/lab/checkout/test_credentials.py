@@ -92,7 +92,11 @@ async def test_an_expired_credential_is_waited_for(site: Site) -> None:
 
 @pytest.mark.parametrize(
     ("token", "says"),
-    [("expired", "refuses the credential for"), ("eve", "shows no repository"), (None, "holds no GitHub token")],
+    [
+        ("expired", "refuses the credential for"),
+        ("eve", "does not show the repository"),
+        (None, "holds no GitHub token"),
+    ],
 )
 async def test_a_credential_that_stays_wrong_is_told_after_a_while(site: Site, token: str | None, says: str) -> None:
     revision = site.commit("web", {"a.txt": "1\n"})
@@ -125,7 +129,9 @@ async def test_what_passes_is_tried_again(site: Site) -> None:
     await site.control("POST", "/faults", {"kind": "status", "status": 503, "path": "/acme/web.git/*"})
     ended = await site.checkout(site.wanted(revision))
     await site.control("DELETE", "/faults")
-    assert str(ended.failed).endswith(f"answers 503 for {site.url('web')} ({limits.PASSING_ATTEMPTS} attempts)")
+    assert str(ended.failed).endswith(
+        f"answers 503 for the repository {site.url('web')} ({limits.PASSING_ATTEMPTS} attempts)"
+    )
 
 
 async def test_a_pack_that_breaks_off_is_fetched_again(site: Site) -> None:

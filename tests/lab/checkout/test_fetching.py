@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab.checkout.site import Site, link, program, submodule
+from tests.lab.github_adapter.bench import counting
 
 FILES = {
     "README.md": "read me\n",
@@ -169,19 +170,18 @@ async def test_what_is_not_complete_is_begun_anew(site: Site, what: str, monkeyp
     assert (site.workspace / "README.md").read_text() == "read me\n"
 
 
-async def test_the_workloads_git_configuration_is_not_read(site: Site, tmp_path: Path) -> None:
-    """Whoever had the workspace meanwhile may have written programs into it that git would start."""
+async def test_the_workloads_git_configuration_is_not_read(site: Site) -> None:
+    """Whoever had the workspace meanwhile may have told git there to ask elsewhere for what is missing."""
     wanted = site.wanted(site.commit("web", FILES))
     assert (await site.checkout(wanted)).failed is None
-    trap = tmp_path / "trap"
-    with (site.workspace / ".git" / "config").open("a") as file:
-        file.write(f'[core]\n\tfsmonitor = "touch {trap}"\n\tsshCommand = touch {trap}\n')
-        file.write(f'[alias]\n\tls-tree = "!touch {trap}"\n[include]\n\tpath = /proc/self/environ\n')
-        file.write('[url "https://evil.example/"]\n\tinsteadOf = https://\n[http]\n\tsslVerify = false\n')
-    (site.workspace / "README.md").unlink()
-    ended = await site.checkout(wanted)
-    assert ended.failed is None
-    assert not trap.exists()
+    async with counting() as (port, came):
+        with (site.workspace / ".git" / "config").open("a") as file:
+            file.write("[core]\n\trepositoryformatversion = 1\n[extensions]\n\tpartialClone = evil\n")
+            file.write(f'[remote "evil"]\n\turl = https://127.0.0.1:{port}/x\n\tpromisor = true\n')
+        _empty(site.workspace / ".git" / "objects" / "pack")
+        ended = await site.checkout(wanted)
+        assert ended.failed is None
+        assert came == []
     assert "evil" not in (site.workspace / ".git" / "config").read_text()
 
 
