@@ -64,12 +64,12 @@ class Course:
         # The workspace's own HEAD comes last: whoever finds it there may believe that the rest is there, and look.
         for part in reversed(parts):
             self._finish(part)
-        files = sum(len(part.entries) for part in parts)
-        more = f", {len(parts) - 1} submodules" if len(parts) > 1 else ""
-        return (
-            f"{wanted.revision} of {wanted.shown} is in {self._request.destination}: {files} files{more}"
-            f"{f', {large} of them large' if large else ''}"
-        )
+        files = sum(entry.mode != trees.SUBMODULE for part in parts for entry in part.entries)
+        below = len(parts) - 1
+        counts = [f"{files} file{'' if files == 1 else 's'}"]
+        counts += [f"{below} submodule{'' if below == 1 else 's'}"] if below else []
+        counts += [f"{large} large"] if large else []
+        return f"{wanted.revision} of {wanted.shown} is in {self._request.destination}: {', '.join(counts)}"
 
     # --- objects ---
 
