@@ -59,9 +59,8 @@ class LargeFiles:
 
     def _pointers(self, part: Part) -> dict[Pointer, list[str]]:
         """Return the paths of each large file: what looks like a pointer, and is one by .gitattributes."""
-        candidates = lfs.candidates(part.entries)
-        contents = self._reader.contents(part.place, candidates)
-        found = {e.path: p for e in candidates if (p := lfs.pointer(contents[e.oid])) is not None}
+        pointers = self._reader.pointers(part)
+        found = {e.path: pointers[e.oid] for e in lfs.candidates(part.entries) if e.oid in pointers}
         paths: dict[Pointer, list[str]] = {}
         for path in self._by_attribute(part, found):
             paths.setdefault(found[path], []).append(path)
@@ -84,10 +83,12 @@ class LargeFiles:
         own = origins.host_of(url)
         headers = {"Accept": lfs.MEDIA_TYPE, "Content-Type": lfs.MEDIA_TYPE, **_credential(token)}
         with self._answered(own, lfs.endpoint(url), headers, what, body=lfs.question(pointers)) as answer:
-            body = answer.read(MAX_ANSWER + 1)
-        if len(body) > MAX_ANSWER:
-            raise Failed(f"{own} says too much about {what}")
-        return lfs.answers(body, pointers, own, self._request.lfs_stores)
+            body = bytearray()
+            for chunk in self._chunks(answer):
+                body += chunk
+                if len(body) > MAX_ANSWER:
+                    raise Failed(f"{own} says too much about {what}")
+        return lfs.answers(bytes(body), pointers, own, self._request.lfs_stores)
 
     # --- getting them ---
 
@@ -123,8 +124,7 @@ class LargeFiles:
     def _take(self, answer: http.client.HTTPResponse, download: Download, into: Path, what: str) -> None:
         digest, size = hashlib.sha256(), 0
         with into.open("wb") as file:
-            while chunk := answer.read(CHUNK):
-                self._deadline.check()
+            for chunk in self._chunks(answer):
                 size += len(chunk)
                 if size > download.pointer.size:
                     raise Failed(f"{download.host} sends more for {what} than its pointer says. Push it anew")
@@ -134,6 +134,12 @@ class LargeFiles:
             raise Passing(f"{download.host} broke off while it sent {what}")
         if digest.hexdigest() != download.pointer.oid:
             raise Failed(f"{download.host} sends something else for {what} than its pointer says. Push it anew")
+
+    def _chunks(self, answer: http.client.HTTPResponse) -> Iterator[bytes]:
+        """Go through the body as it comes: one that comes a byte at a time must not outlast us."""
+        while chunk := answer.read1(CHUNK):
+            self._deadline.check()
+            yield chunk
 
     @contextmanager
     def _answered(

@@ -18,6 +18,8 @@ MAX_DEPTH = 5
 """Submodules of submodules: a repository may name itself."""
 MAX_LISTING = 64 * 2**20
 """Bytes of names: ten trees of ten names each, one below the other, are ten thousand million files."""
+MAX_LINKS = 8 * 2**20
+"""Bytes of all symbolic links' targets: they are held in memory together."""
 MAX_LINK = 4095
 """A longer path is none for the kernel."""
 CREDENTIAL_SECONDS = 150.0

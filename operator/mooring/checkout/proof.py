@@ -49,7 +49,8 @@ class Proof:
         if not _is_at(folder, wanted.revision):
             return False
         part = self._reader.part(wanted, self._place(folder, wanted, scratch))
-        pointers = self._pointers(part)
+        # Some file may look like one by chance, and then it is what was committed.
+        pointers = self._reader.pointers(part) if self._request.lfs else {}
         for entry in part.entries:
             self._deadline.check()
             if entry.mode != trees.SUBMODULE and not self._is_as_committed(folder, entry, part, pointers):
@@ -62,13 +63,6 @@ class Proof:
         own = Path(tempfile.mkdtemp(dir=scratch))
         self._git.run(Place(own, folder), *init(wanted.revision))
         return Place(own, folder, folder / ".git" / "objects")
-
-    def _pointers(self, part: Part) -> dict[str, lfs.Pointer]:
-        """Return the pointers to large files, by the id of what was committed; a file may look like one by chance."""
-        if not self._request.lfs:
-            return {}
-        contents = self._reader.contents(part.place, lfs.candidates(part.entries))
-        return {oid: pointer for oid, content in contents.items() if (pointer := lfs.pointer(content)) is not None}
 
     def _is_as_committed(self, folder: Path, entry: Entry, part: Part, pointers: dict[str, lfs.Pointer]) -> bool:
         path = folder / entry.path

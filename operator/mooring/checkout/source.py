@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mooring.checkout import limits, links, modules, trees
+from mooring.checkout import lfs, limits, links, modules, trees
 from mooring.checkout.failures import Failed
 from mooring.checkout.git import Git, GitError, Place, TooMuchOutput
 from mooring.checkout.limits import Budget
@@ -17,6 +17,9 @@ from mooring.checkout.words import named
 
 _BATCH_HEAD = 200
 """Bytes that `git cat-file --batch` says before and after a blob, at most."""
+
+_AT_ONCE = 5000
+"""So many small files are read into memory together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,6 @@ class Reader:
             raise Failed(
                 f"the commit {wanted.revision} of {wanted.shown} has no {named(wanted.path)}. Correct spec.source.path"
             )
-        self._budget.take_files(len(entries), wanted.shown)
         self._budget.take_bytes(sum(entry.size for entry in entries), wanted.shown)
         return Part(wanted, place, entries, self._links(place, entries))
 
@@ -94,6 +96,14 @@ class Reader:
         asked = "".join(f"{oid}\n" for oid in sizes).encode()
         return trees.blobs(self._git.run(place, "cat-file", "--batch", "--buffer", stdin=asked, limit=limit))
 
+    def pointers(self, part: Part) -> dict[str, lfs.Pointer]:
+        """Return what looks like a pointer to a large file, by id."""
+        candidates, found = lfs.candidates(part.entries), dict[str, lfs.Pointer]()
+        for start in range(0, len(candidates), _AT_ONCE):
+            contents = self.contents(part.place, candidates[start : start + _AT_ONCE])
+            found |= {oid: pointer for oid, content in contents.items() if (pointer := lfs.pointer(content))}
+        return found
+
     def _prove_commit(self, wanted: Wanted, place: Place) -> None:
         try:
             found = self._git.run(
@@ -115,6 +125,8 @@ class Reader:
                 f"the commit of {wanted.shown} has too many files: their names alone take more than"
                 f" {limits.MAX_LISTING >> 20} MiB. Name a folder in spec.source.path"
             ) from None
+        # Before each becomes an object of ours: they take a multiple of the memory.
+        self._budget.take_files(listing.count(b"\0"), wanted.shown)
         return trees.within(trees.parse(listing), wanted.path)
 
     def _links(self, place: Place, entries: list[Entry]) -> dict[str, str]:
@@ -122,7 +134,7 @@ class Reader:
         for entry in found:
             if entry.size > limits.MAX_LINK:
                 raise Failed(f"the symbolic link {named(entry.path)} is longer than a path may be. Take it out")
-        if sum(entry.size for entry in found) > limits.MAX_LISTING:
+        if sum(entry.size for entry in found) > limits.MAX_LINKS:
             raise Failed("the commit has too many symbolic links. Name a folder in spec.source.path")
         targets = self.contents(place, found)
         return {entry.path: os.fsdecode(targets[entry.oid]) for entry in found}

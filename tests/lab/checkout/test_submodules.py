@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from mooring.domain import origins
 from tests.lab.checkout.site import Site, link, submodule
@@ -170,6 +172,31 @@ async def test_large_files_elsewhere_are_refused_unless_listed(site: Site, tmp_p
         assert [request.headers.get("Authorization") for request in store.seen][:1] == [None]
 
 
+async def test_a_large_file_that_comes_a_byte_at_a_time(site: Site, tmp_path: Path) -> None:
+    """No pause is long enough to be noticed: the whole time is."""
+    pointer = site.server.large_files.put(site.repository("web"), bytes(10_000))
+    files = {".gitattributes": ATTRIBUTES, "a.bin": pointer}
+
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(10_000):
+            await response.write(b"\0")
+            await asyncio.sleep(0.05)
+        return response
+
+    async with Rogue.running(tmp_path / "store") as store:
+        store.answer = drip
+        both = tmp_path / "both.pem"
+        both.write_text(site.server.ca_file.read_text() + store.ca_file.read_text())
+        host = str(origins.host_of(store.url))
+        site.server.large_files.store = f"https://{host}"
+        wanted = site.wanted(site.commit("web", files), lfs=True, lfs_stores=[host], ca_file=str(both))
+        ended = await asyncio.wait_for(site.checkout(wanted, seconds=3), 60)
+    assert "it took longer than 3 s" in str(ended.failed)
+    assert len(store.seen) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "says"), [(500, "answers 500"), (404, "give it access"), (403, "give it access"), (301, "redirects")]
 )
@@ -197,6 +224,10 @@ async def test_large_files_that_are_missing_wrong_or_too_large(site: Site) -> No
     assert "sends something else" in await site.refused({".gitattributes": ATTRIBUTES, "a.bin": pointer}, lfs=True)
     large.put(web, b"right", served=b"right, and more")
     assert "sends more" in await site.refused({".gitattributes": ATTRIBUTES, "a.bin": pointer}, lfs=True)
+    large.put(web, b"right", served=b"rig")
+    said = await site.refused({".gitattributes": ATTRIBUTES, "a.bin": pointer}, lfs=True)
+    assert "broke off while it sent the large file" in said
+    assert said.endswith("(5 attempts)")
     huge = pointer.replace(b"size 5", b"size 999999999999")
     before = await site.requests()
     assert "is too large" in await site.refused({".gitattributes": ATTRIBUTES, "a.bin": huge}, lfs=True)
