@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 import tempfile
 from dataclasses import dataclass
 from typing import IO
@@ -95,6 +97,10 @@ class GitServer:
 
     # Who may
 
+    def readable(self, request: web.Request) -> Repository:
+        """Return the repository that a request is about, or raise GitHub's refusal to read it."""
+        return self._authorised(request, "info/lfs", writes=False).repository
+
     def _authorised(self, request: web.Request, tail: str, *, writes: bool) -> Call:
         """Return the call, or raise GitHub's refusal."""
         caller = self._caller(request)
@@ -173,6 +179,7 @@ class GitServer:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
             limit=HEADER_LIMIT,
+            start_new_session=True,
         )
 
     def _environment(self, call: Call) -> dict[str, str]:
@@ -255,11 +262,14 @@ async def _copy(process: asyncio.subprocess.Process, response: web.StreamRespons
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
+    assert process.stdout is not None  # noqa: S101 - it was asked for
     if process.returncode is None:
         try:
             await asyncio.wait_for(process.wait(), 1)
         except TimeoutError:
-            process.kill()
+            # The backend's own children write, too; and it counts as ended only when all of it has been read.
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.stdout.read()
             await process.wait()
 
 

@@ -24,6 +24,7 @@ from lab.github.githttp import GitServer
 from lab.github.gitstore import GitStore
 from lab.github.journal import Handler, Journal
 from lab.github.lag import LaggingGit
+from lab.github.lfs import LargeFiles
 from lab.github.model import Addresses
 from lab.github.pages import Pages
 from lab.github.webhook_contract import WebhookContract
@@ -124,7 +125,10 @@ class Server:
         app[CONTEXT] = self.context
         app.on_response_prepare.append(self._date)
         rest.routes.add_to(app, prefix=API_PREFIX)
-        GitServer(self.context, self.store).add_to(app)
+        git = GitServer(self.context, self.store)
+        git.add_to(app)
+        self.large_files = LargeFiles(git, self.addresses)
+        self.large_files.add_to(app)
         Pages(self.context).add_to(app)
         return app
 

@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_process(commands, "operator", "reconcile Projects, GitHubUsers and GitHubInstallations", _operator)
     _add_process(commands, "gateway", "verify webhooks and record them", _gateway)
+    _add_checkout(commands)
     _add_crds(commands)
     _add_rbac(commands)
     return parser
@@ -222,6 +223,52 @@ async def _serve_gateway(settings: "Settings") -> int:
     except (ConfigurationError, CannotListenError) as problem:
         return _refuse(problem)
     return OK
+
+
+# --- mooring checkout ---
+
+
+def _add_checkout(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    command = commands.add_parser(
+        "checkout",
+        help="put one commit of a repository into a folder, as the workload's init container",
+        description="Put one commit of a repository into a folder, and prove that it is that commit.",
+        allow_abbrev=False,
+    )
+    command.add_argument("--url", required=True, help="the repository, by https")
+    command.add_argument("--revision", required=True, metavar="ID", help="the commit")
+    command.add_argument("--destination", required=True, metavar="DIR", help="a folder that is empty, or a checkout")
+    command.add_argument("--path", help="only this file or folder of the repository")
+    command.add_argument("--credential-file", metavar="FILE", help="holds the token; read anew for each attempt")
+    command.add_argument("--submodules", action="store_true", help="submodules of the same origin, too")
+    command.add_argument("--lfs", action="store_true", help="large files of Git LFS, too")
+    command.add_argument(
+        "--lfs-store", action="append", default=[], metavar="HOST", help="large files may come from this host as well"
+    )
+    command.add_argument("--ca-file", metavar="FILE", help="trust these authorities, and no others")
+    command.set_defaults(run=_checkout)
+
+
+def _checkout(options: argparse.Namespace) -> int:
+    from mooring.checkout import command
+    from mooring.checkout.failures import BadRequest
+    from mooring.checkout.request import request
+
+    try:
+        wanted = request(
+            url=options.url,
+            revision=options.revision,
+            destination=options.destination,
+            path=options.path,
+            credential_file=options.credential_file,
+            submodules=options.submodules,
+            lfs=options.lfs,
+            ca_file=options.ca_file,
+            lfs_stores=options.lfs_store,
+        )
+    except BadRequest as problem:
+        raise InputError(str(problem)) from None
+    return command.run(wanted)
 
 
 # --- mooring crds ---

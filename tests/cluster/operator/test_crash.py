@@ -428,8 +428,7 @@ def end(people: People) -> dict[str, Any]:
         deployment["metadata"]["name"]: people.rollouts(deployment["metadata"]["name"].removesuffix("-default"))
         for deployment in people.list("Deployment")
     }
-    text = json.dumps(found, sort_keys=True).replace(people.namespace, "<namespace>")
-    shown: dict[str, Any] = json.loads(text)
+    shown: dict[str, Any] = json.loads(json.dumps(found, sort_keys=True).replace(people.namespace, "<namespace>"))
     return shown
 
 
