@@ -45,6 +45,7 @@ VOLATILE = frozenset(
     {
         "proof",
         "provenAt",
+        "readAt",
         "since",
         "lastTransitionTime",
         "deployedAt",

@@ -224,15 +224,17 @@ def differing(before: Any, after: Any, path: str = "") -> Iterator[str]:
 
 # What is stored when a source is proven anew, as the first start with keys has to.
 PROOFS = frozenset({"proof", "pinProof", "pinnedSha", "provenAt", "specName"})
+# What earlier releases did not tell of: who brings pushes.
+WEBHOOKS, READY = "webhook", "WebhookReady"
 
 
 def without_proofs(value: Any) -> Any:
-    """Return what there is beside signatures, and beside the time of a write."""
+    """Return what there is beside signatures, beside what is said of webhooks, and beside the time of a write."""
     if isinstance(value, list):
-        return [without_proofs(entry) for entry in value]
+        return [without_proofs(entry) for entry in value if not isinstance(entry, dict) or entry.get("type") != READY]
     if not isinstance(value, dict):
         return value
-    left_out = {*PROOFS, *(f"f:{name}" for name in PROOFS), "time"}
+    left_out = {*PROOFS, WEBHOOKS, *(f"f:{name}" for name in (*PROOFS, WEBHOOKS)), "time"}
     return {name: without_proofs(entry) for name, entry in value.items() if name not in left_out}
 
 
@@ -247,7 +249,8 @@ def compare(backup: list[Object], found: list[Object]) -> list[str]:
         if not holds_installation_token(before) and before["kind"] not in {"GitHubInstallation", "GitHubUser"}:
             first, last = {**first, "written": written(before)}, {**last, "written": written(after)}
         if before["kind"] == "Project":
-            # An earlier release signed nothing that it had proven: that is one write for each, and this alone.
+            # An earlier release signed nothing that it had proven, and said nothing of webhooks: that is one write for
+            # each, and this alone.
             first, last = without_proofs(first), without_proofs(last)
         wrong += [f"{before['kind']} {before['metadata']['name']}{it}" for it in differing(first, last)]
     return wrong
