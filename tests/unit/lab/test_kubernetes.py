@@ -12,7 +12,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from lab.errors import UsageError
 from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
-from lab.kubernetes.nodes import KINDS, STAGES, kind
+from lab.kubernetes.kinds import KINDS, kind
+from lab.kubernetes.nodes import STAGES
 from lab.kubernetes.pki import Authority, Pair
 
 
