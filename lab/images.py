@@ -61,7 +61,7 @@ def build(
 ) -> Path:
     """Build a Dockerfile whose base is in the archive `base`; what comes of it is an archive in the cache.
 
-    `args` are build arguments. `volumes` are folders or files of this machine that RUN sees, without being in the image.
+    `args` are build arguments. `volumes` are folders or files of this machine that RUN sees and the image lacks.
     """
     _require("buildah")
     result = _home() / f"{hashlib.sha256(tag.encode()).hexdigest()[:16]}.tar"
@@ -83,7 +83,9 @@ def load(lab: Lab, archive: Path) -> None:
     """Give an archive's image to the lab's node. Pods name it as `name_of` does, with imagePullPolicy Never."""
     state = lab.folder.state()
     if state is None or state.nodes != "real":
-        raise UsageError(f"the lab in {lab.folder.path} has no real node to load images into: start it with --nodes real")
+        raise UsageError(
+            f"the lab in {lab.folder.path} has no real node to load images into: start it with --nodes real"
+        )
     import_image(lab.folder, binaries.find("ctr"), archive.absolute())
 
 
@@ -126,7 +128,9 @@ def _make_base(path: Path, name: str, suite: str, packages: Sequence[str]) -> No
 def _provide(base: Path) -> None:
     """Let the builder know the base; it keeps it from one build to the next."""
     name = name_of(base)
-    stamp = _home() / "store" / "base-images" / hashlib.sha256(f"{name}\0{base.stat().st_mtime_ns}".encode()).hexdigest()
+    stamp = (
+        _home() / "store" / "base-images" / hashlib.sha256(f"{name}\0{base.stat().st_mtime_ns}".encode()).hexdigest()
+    )
     if not stamp.exists():
         _buildah("pull", "--quiet", f"docker-archive:{base.absolute()}")
         stamp.parent.mkdir(parents=True, exist_ok=True)

@@ -236,7 +236,7 @@ def bring_up_lab(
     supervisor.until_ready(*others, *beside)
     if options.github:
         env |= github_member.variables(folder)
-    write(folder.env, envfile.render(env | nodes.env | {"LAB_ADMIN_TOKEN": token}))
+    write(folder.env, envfile.render({**env, **nodes.env, "LAB_ADMIN_TOKEN": token}))
 
 
 def _log(text: str) -> None:

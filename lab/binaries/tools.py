@@ -102,10 +102,9 @@ KUBERNETES = Module("kubernetes", "k8s.io/kubernetes", ("k8s.io/component-base/v
 ETCD = Module("etcd", "go.etcd.io/etcd/server/v3")
 KWOK = Module("kwok", "sigs.k8s.io/kwok")
 HELM = Module("helm", "helm.sh/helm/v4")
-CONTAINERD = Module(
-    "containerd", "github.com/containerd/containerd/v2", tags=("no_btrfs", "no_devmapper", "no_zfs")
-)
+CONTAINERD = Module("containerd", "github.com/containerd/containerd/v2", tags=("no_btrfs", "no_devmapper", "no_zfs"))
 CNI = Module("cni", "github.com/containernetworking/plugins")
+COREDNS = Module("coredns", "github.com/coredns/coredns")
 PAUSE = Module("pause", "mooring.dev/lab/pause")
 
 CONTAINERD_COMMANDS = "github.com/containerd/containerd/v2/cmd"
@@ -129,6 +128,7 @@ TOOLS = {
         Tool("host-local", CNI, f"{CNI_PLUGINS}/ipam/host-local", 2),
         Tool("loopback", CNI, f"{CNI_PLUGINS}/main/loopback", 2),
         Tool("portmap", CNI, f"{CNI_PLUGINS}/meta/portmap", 2),
+        Tool("coredns", COREDNS, ".", 60),
         Tool("pause", PAUSE, ".", 2),
         Tool("helm", HELM, "helm.sh/helm/v4/cmd/helm", 190),
     )

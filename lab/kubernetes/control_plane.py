@@ -33,6 +33,7 @@ USERS = {
     "kwok": ("lab:kwok", "system:masters"),
     "kubelet": ("system:node:real-1", "system:nodes"),
     "kube-proxy": ("system:kube-proxy", ""),
+    "dns": ("lab:dns", "system:masters"),
 }
 CLIENT_LIMITS = {
     "qps": 1000,
@@ -83,9 +84,7 @@ class ControlPlane:
         self._nodes = nodes
         self.credentials = Credentials.create(folder.secrets, nodes)
         self._etcd_port, self._etcd_peer_port = ports.free(), ports.free()
-        self._api_port = (
-            ports.fixed(api_port, "--api-port", nodes.address) if api_port else ports.free(nodes.address)
-        )
+        self._api_port = ports.fixed(api_port, "--api-port", nodes.address) if api_port else ports.free(nodes.address)
         self._controllers_port = ports.free()
         self.scheduler_port = ports.free()
         self._ca = self.credentials.authority.certificate.read_text()

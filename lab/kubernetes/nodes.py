@@ -28,8 +28,16 @@ class Nodes:
 
     binaries: tuple[str, ...] = ()  # what it needs beside etcd, API server and controller manager
     controllers: Sequence[str] = ()
-    address = LOOPBACK  # where API server and GitHub listen
-    service_range = "10.96.0.0/16"
+
+    @property
+    def address(self) -> str:
+        """Where API server and GitHub listen."""
+        return LOOPBACK
+
+    @property
+    def service_range(self) -> str:
+        """The addresses of Services."""
+        return "10.96.0.0/16"
 
     @staticmethod
     def require() -> None:

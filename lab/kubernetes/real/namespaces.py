@@ -10,6 +10,7 @@ process dies with the holder, the holder with the lab's supervisor. So nothing o
 Only the standard library, and as little of it as possible.
 """
 
+import contextlib
 import ctypes
 import json
 import os
@@ -27,7 +28,7 @@ GRACE_SECONDS = 5.0
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def call(name: str, *arguments: int | bytes | None) -> None:
+def call(name: str, *arguments: int | bytes | ctypes.c_ulong | None) -> None:
     """One function of the C library, whose failure is an exception."""
     if getattr(LIBC, name)(*arguments) != 0:
         error = ctypes.get_errno()
@@ -79,6 +80,10 @@ def connect(plan: dict[str, Any], outside: int) -> None:
     for prefix, lines in (([], inside), (["nsenter", f"--net=/proc/{outside}/ns/net"], there)):
         command = [*prefix, "ip", "-batch", "-"]
         subprocess.run(command, input="\n".join(lines) + "\n", text=True, check=True)
+    if not Path("/proc/sys/net/bridge").exists():
+        # Bridged packets must pass the rules for Services. Not every kernel has that from the start, or at all.
+        with contextlib.suppress(FileNotFoundError):
+            subprocess.run(["modprobe", "--quiet", "br_netfilter"], stderr=subprocess.DEVNULL, check=False)
     for name, value in plan["network_settings"].items():
         path = Path("/proc/sys/net", name)
         if path.exists():

@@ -1,4 +1,4 @@
-"""The third kind of nodes: one node on which containers really run. Its processes are members of the lab like others."""
+"""The third kind of nodes: one node, on which containers really run. Its processes are members like others."""
 
 import functools
 import http.client
@@ -48,7 +48,16 @@ class RealNodes(Nodes):
     """One node: what runs on it runs in the node's own namespaces, and ends with them."""
 
     binaries: tuple[str, ...] = (
-        *("kube-scheduler", "kubelet", "kube-proxy", "containerd", "containerd-shim-runc-v2", "ctr", "pause"),
+        *(
+            "kube-scheduler",
+            "kubelet",
+            "kube-proxy",
+            "containerd",
+            "containerd-shim-runc-v2",
+            "ctr",
+            "pause",
+            "coredns",
+        ),
         *PLUGINS,
     )
     controllers = ("*",)
@@ -104,7 +113,7 @@ class RealNodes(Nodes):
         return self._holder(folder, binaries), self._containerd(folder, binaries)
 
     def members(self, plane: "ControlPlane") -> Sequence[Member]:
-        return scheduler(plane), self._kubelet(plane), self._kube_proxy(plane)
+        return scheduler(plane), self._kubelet(plane), self._kube_proxy(plane), self._dns(plane)
 
     def join(self, plane: "ControlPlane") -> None:
         """Bring the image that every pod starts with; the kubelet brings the node."""
@@ -154,9 +163,7 @@ class RealNodes(Nodes):
     def _kubelet(self, plane: "ControlPlane") -> Member:
         config, keys = plane.folder.settings / "kubelet.yaml", plane.credentials
         pair = keys.authority.issue("kubelet", hosts=[self.slot.node_address, NODE])
-        content = settings.kubelet(
-            self.slot, certificate=pair.certificate, key=pair.key, ca=keys.authority.certificate
-        )
+        content = settings.kubelet(self.slot, certificate=pair.certificate, key=pair.key, ca=keys.authority.certificate)
         write(config, yaml.safe_dump(content, sort_keys=False))
         command = (
             str(plane.binaries["kubelet"]),
@@ -178,8 +185,16 @@ class RealNodes(Nodes):
         content = settings.kube_proxy(self.slot, plane.kubeconfig("kube-proxy"), NODE)
         write(config, yaml.safe_dump(content, sort_keys=False))
         command = (str(plane.binaries["kube-proxy"]), f"--config={config}")
-        ready = functools.partial(_answers, self.slot.node_address, settings.PROXY_HEALTH_PORT)
+        ready = functools.partial(_answers, f"{self.slot.node_address}:{settings.PROXY_HEALTH_PORT}", "/healthz")
         return self._inside(plane.folder, "kube-proxy", command, ready)
+
+    def _dns(self, plane: "ControlPlane") -> Member:
+        """It runs outside, at the one address that both sides know."""
+        config = plane.folder.settings / "Corefile"
+        write(config, settings.dns(self.slot, plane.kubeconfig("dns")))
+        command = (str(plane.binaries["coredns"]), f"-conf={config}")
+        ready = functools.partial(_answers, f"{self.address}:{settings.DNS_READY_PORT}", "/ready")
+        return Member("coredns", command, ready, ready_seconds=READY_SECONDS)
 
     def _inside(
         self,
@@ -203,11 +218,11 @@ def _plugins(folder: Folder, binaries: Mapping[str, Path]) -> Path:
     return place
 
 
-def _answers(host: str, port: int) -> bool:
+def _answers(host: str, path: str) -> bool:
     """Whether a server without TLS says that it is well."""
-    connection = http.client.HTTPConnection(host, port, timeout=TIMEOUT_SECONDS)
+    connection = http.client.HTTPConnection(host, timeout=TIMEOUT_SECONDS)
     try:
-        connection.request("GET", "/healthz")
+        connection.request("GET", path)
         return connection.getresponse().status == http.client.OK
     except (OSError, http.client.HTTPException):
         return False

@@ -12,7 +12,7 @@ from lab.kubernetes.real.slot import Slot
 HOME = Path("/run/mooring")
 CONTAINERD_SOCKET = Path("/run/containerd/containerd.sock")
 PAUSE_IMAGE = "mooring.dev/lab/pause:1"
-KUBELET_PORT, PROXY_HEALTH_PORT = 10250, 10256
+KUBELET_PORT, PROXY_HEALTH_PORT, DNS_READY_PORT = 10250, 10256, 8181
 DOMAIN = "cluster.local"
 
 
@@ -120,3 +120,18 @@ def kube_proxy(slot: Slot, kubeconfig: Path, node: str) -> dict[str, Any]:
         },
         "nftables": {"syncPeriod": "5s", "minSyncPeriod": "0s"},
     }
+
+
+def dns(slot: Slot, kubeconfig: Path) -> str:
+    """The cluster's names, for pods. There is no way from here to the world, so other names are refused."""
+    return f"""\
+.:53 {{
+    bind {slot.host_address}
+    ready {slot.host_address}:{DNS_READY_PORT}
+    errors
+    kubernetes {DOMAIN} in-addr.arpa {{
+        kubeconfig {kubeconfig}
+        ttl 1
+    }}
+}}
+"""

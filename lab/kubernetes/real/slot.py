@@ -1,7 +1,7 @@
-"""A machine's real nodes have a number each: it gives a lab addresses, an interface and a cgroup that no other lab has.
+"""A machine's real nodes have a number each, and with it addresses, an interface and a cgroup that no other lab has.
 
-Whoever holds the number's abstract socket owns all that bears the number. The kernel closes the socket with its process,
-so a number is free as soon as its lab is gone, however that ended; what is left then is swept away by the next owner.
+Whoever holds the number's abstract socket owns all that bears the number. The kernel closes the socket with its
+process, so a number is free as soon as its lab is gone, however that ended; the next owner sweeps what is left.
 """
 
 import contextlib
