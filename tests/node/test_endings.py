@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import urllib.request
 from pathlib import Path
 
@@ -11,6 +12,9 @@ import pytest
 
 from lab import Lab, images
 from lab.errors import UsageError
+from lab.folder import Folder, State
+from lab.handle import down
+from lab.kubernetes.real.slot import COUNT, Slot, remember, sweep, take
 from tests.lab.kubernetes.support import until
 from tests.node.support import WORD, Node, machine, members, running
 
@@ -46,28 +50,16 @@ def test_down_leaves_nothing(before: dict[str, object], directory: Path) -> None
     assert [path.name for path in (directory / "logs" / "pods").iterdir()], "the pods' logs stay"
 
 
-def test_a_killed_supervisor_leaves_nothing_after_down_nor_in_the_way_of_up(
-    before: dict[str, object], directory: Path
-) -> None:
-    lab = start(directory)
-    kill(lab)
-    lab = start(directory)
-    kill(lab)
-    lab.down()
-    assert machine() == before
-
-
-def test_what_a_killed_lab_left_is_removed_by_the_next(
+def test_a_lab_that_was_killed_is_no_burden_for_the_next(
     before: dict[str, object], directory: Path, tmp_path: Path
 ) -> None:
-    kill(Lab.up(directory, nodes="real", github=False))
-    assert machine()["cgroups"] != before["cgroups"]
-    Lab.up(tmp_path / "next", nodes="real", github=False).down()
-    assert machine() == before
-
-
-def test_a_killed_process_of_the_node_takes_the_lab_with_it(before: dict[str, object], directory: Path) -> None:
-    lab = Lab.up(directory, nodes="real", github=False)
+    """The next takes the number of the last, and clears what bears it; it names its own process when that dies."""
+    kill(start(directory))
+    left = machine()
+    assert left["cgroups"] != before["cgroups"], "the kernel keeps these"
+    assert left | {"cgroups": before["cgroups"]} == before, "the kernel removes all else"
+    lab = Lab.up(tmp_path / "next", nodes="real", github=False)
+    assert not list(Path("/sys/fs/cgroup").glob("**/mooring-lab-*/**/pod*")), "no pod was started yet"
     os.kill(lab.pids["containerd"], signal.SIGKILL)
     until(lab.folder.failure.exists, "the failure is written down")
     assert lab.folder.failure.read_text().startswith("containerd was killed by SIGKILL while the lab was ready")
@@ -75,16 +67,56 @@ def test_a_killed_process_of_the_node_takes_the_lab_with_it(before: dict[str, ob
 
 
 def test_labs_live_side_by_side(node: Node, directory: Path) -> None:
+    """Each has addresses of its own; one that is killed, and its folder used for another kind, harms no other."""
+    before = machine()
     other = Node(start(directory))
     assert other.lab.env["LAB_HOST_ADDRESS"] != node.lab.env["LAB_HOST_ADDRESS"]
-    mine, theirs = node.cluster_ip("kubernetes"), other.cluster_ip("kubernetes")
-    assert mine != theirs
-    other.lab.down()
+    assert other.cluster_ip("kubernetes") != node.cluster_ip("kubernetes")
+    kill(other.lab)
+    assert machine() != before
+    Lab.up(directory, nodes="none", github=False)
+    assert machine() == before
     with urllib.request.urlopen(f"http://{node.cluster_ip('served')}/word", timeout=10) as answer:
         assert answer.read().decode().strip() == WORD
 
 
+def test_down_removes_what_a_killed_lab_left(before: dict[str, object], directory: Path) -> None:
+    """As it looks after a crash, with the last number that there is; a process in the cgroup is ended with it."""
+    folder = Folder(directory)
+    folder.node.mkdir(parents=True)
+    slot = Slot(COUNT - 1)
+    remember(folder, slot)
+    slot.prepare_cgroups()
+    folder.write_state(State(nodes="real", github=False, phase="ready"))
+    with subprocess.Popen(["sleep", "600"]) as lingering:
+        inner = slot.hierarchies[0] / slot.cgroup / "pod"
+        inner.mkdir()
+        (inner / "cgroup.procs").write_text(f"{lingering.pid}\n")
+        down(folder)
+        assert lingering.wait(5) == -signal.SIGKILL
+    assert machine() == before
+
+
+def test_a_number_in_use_is_left_alone(directory: Path) -> None:
+    """Its owner has swept already what an earlier one left, and what is there now belongs to the owner."""
+    slot, owner = take()
+    with owner:
+        slot.prepare_cgroups()
+        folder = Folder(directory)
+        folder.node.mkdir(parents=True)
+        remember(folder, slot)
+        sweep(folder)
+        assert all((place / slot.cgroup).exists() for place in slot.hierarchies)
+        other, more = take()
+        more.close()
+        assert other != slot
+    sweep(folder)
+    assert not any((place / slot.cgroup).exists() for place in slot.hierarchies)
+
+
 def test_images_are_for_real_nodes(directory: Path, archive: Path) -> None:
-    lab = Lab.up(directory, nodes="none", github=False)
+    directory.mkdir()
+    folder = Folder(directory)
+    folder.write_state(State(nodes="none", github=False, phase="ready"))
     with pytest.raises(UsageError, match="has no real node to load images into: start it with --nodes real"):
-        images.load(lab, archive)
+        images.load(Lab(folder, {}), archive)
