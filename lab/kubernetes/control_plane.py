@@ -11,7 +11,7 @@ import yaml
 from lab.folder import Folder, write
 from lab.kubernetes.api import Api, healthy
 from lab.kubernetes.kubeconfig import Access
-from lab.kubernetes.nodes import Nodes
+from lab.kubernetes.nodes import REAL_NODE, Nodes
 from lab.kubernetes.pki import Authority, Pair, signing_key
 from lab.member import Member
 from lab.ports import LOOPBACK, Ports
@@ -31,7 +31,7 @@ USERS = {
     "controller-manager": ("system:kube-controller-manager", ""),
     "scheduler": ("system:kube-scheduler", ""),
     "kwok": ("lab:kwok", "system:masters"),
-    "kubelet": ("system:node:real-1", "system:nodes"),
+    "kubelet": (f"system:node:{REAL_NODE}", "system:nodes"),
     "kube-proxy": ("system:kube-proxy", ""),
     "dns": ("lab:dns", "system:masters"),
 }

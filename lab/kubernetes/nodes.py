@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 STAGES = Path(__file__).with_name("stages")
 SIMULATED_NODES = 3
+REAL_NODE = "real-1"
 NODE_NETWORK = "10.127.0."
 POD_RANGE = "10.128.0.0/12"  # a million addresses: the simulator hands them out one after the other
 

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lab import Lab, binaries
+from lab.kubernetes.real.slot import Slot
 
 WORD = "anchor"
 PAUSE = "mooring.dev/lab/pause:1"
@@ -101,22 +102,34 @@ def service(name: str, port: int) -> dict[str, Any]:
 
 
 def machine() -> dict[str, object]:
-    """All that a real node could leave on this machine, or change."""
+    """All of the machine that a real node could change, apart from what bears the number of a lab."""
     return {
-        "mounts": [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if "tests" not in line],
-        "interfaces": said("ip", "-brief", "link", "show"),
-        "routes": said("ip", "route", "show"),
+        "mounts": [line for line in Path("/proc/mounts").read_text().splitlines() if "pytest" not in line],
+        "interfaces": [line for line in said("ip", "-oneline", "link", "show").splitlines() if "mooring" not in line],
+        "routes": [line for line in said("ip", "route", "show").splitlines() if "mooring" not in line],
         "tables": said("/usr/sbin/nft", "list", "tables"),
-        "cgroups": sorted(str(path) for path in Path("/sys/fs/cgroup").glob("**/mooring-lab-*")),
-        "numbers": [line for line in Path("/proc/net/unix").read_text().splitlines() if "@mooring-lab/node" in line],
         "settings": {name: Path("/proc/sys", name).read_text() for name in SETTINGS},
         "places": {place: sorted(each.name for each in _listing(place)) for place in PLACES},
     }
 
 
+def number_of(lab: Lab) -> int:
+    return int((lab.folder.node / "number").read_text())
+
+
+def traces(number: int) -> set[str]:
+    """What there is on this machine of the lab with this number; other labs may come and go meanwhile."""
+    slot = Slot(number)
+    found = {str(place / slot.cgroup) for place in slot.hierarchies if (place / slot.cgroup).exists()}
+    found |= {line for line in said("ip", "route", "show").splitlines() if f"dev {slot.interface} " in line}
+    found |= {str(path) for path in [Path("/sys/class/net", slot.interface)] if path.exists()}
+    sockets = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    return found | {each[-1] for each in sockets if each[-1] == f"@mooring-lab/node/{number}"}
+
+
 def members(lab: Lab) -> set[int]:
     """Every process of the node: those in its namespaces, and those in its cgroups."""
-    number = Path(lab.folder.node / "number").read_text().strip()
+    number = number_of(lab)
     holder = (lab.folder.node / "ready").read_text().strip()
     mounts = Path(f"/proc/{holder}/ns/mnt").readlink()
     return {pid for pid in _pids() if _belongs(pid, mounts, f"/mooring-lab-{number}/")}

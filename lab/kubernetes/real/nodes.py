@@ -16,7 +16,7 @@ from lab.archives import Contents, program_layer, write_archive
 from lab.errors import UsageError
 from lab.folder import Folder, write
 from lab.kubernetes.api import TIMEOUT_SECONDS
-from lab.kubernetes.nodes import Nodes, is_ready, scheduler
+from lab.kubernetes.nodes import REAL_NODE, Nodes, is_ready, scheduler
 from lab.kubernetes.real import settings
 from lab.kubernetes.real.inside import held, import_image, inside, ready_file, runtime_answers
 from lab.kubernetes.real.slot import Slot, remember, take
@@ -25,7 +25,6 @@ from lab.member import Member
 if TYPE_CHECKING:
     from lab.kubernetes.control_plane import ControlPlane
 
-NODE = "real-1"
 READY_SECONDS = 60.0
 PLUGINS = ("bridge", "host-local", "loopback", "portmap")
 NEEDED = {"runc": "runc", "nft": "nftables", "ip": "iproute2", "nsenter": "util-linux", "mount": "mount"}
@@ -162,7 +161,7 @@ class RealNodes(Nodes):
 
     def _kubelet(self, plane: "ControlPlane") -> Member:
         config, keys = plane.folder.settings / "kubelet.yaml", plane.credentials
-        pair = keys.authority.issue("kubelet", hosts=[self.slot.node_address, NODE])
+        pair = keys.authority.issue("kubelet", hosts=[self.slot.node_address, REAL_NODE])
         content = settings.kubelet(self.slot, certificate=pair.certificate, key=pair.key, ca=keys.authority.certificate)
         write(config, yaml.safe_dump(content, sort_keys=False))
         command = (
@@ -170,19 +169,19 @@ class RealNodes(Nodes):
             f"--config={config}",
             f"--kubeconfig={plane.kubeconfig('kubelet')}",
             f"--root-dir={settings.HOME}/kubelet",
-            f"--hostname-override={NODE}",
+            f"--hostname-override={REAL_NODE}",
             f"--node-ip={self.slot.node_address}",
         )
 
         def ready() -> bool:
-            node = plane.api.get(f"/api/v1/nodes/{NODE}")
+            node = plane.api.get(f"/api/v1/nodes/{REAL_NODE}")
             return node is not None and is_ready(node)
 
         return self._inside(plane.folder, "kubelet", command, ready)
 
     def _kube_proxy(self, plane: "ControlPlane") -> Member:
         config = plane.folder.settings / "kube-proxy.yaml"
-        content = settings.kube_proxy(self.slot, plane.kubeconfig("kube-proxy"), NODE)
+        content = settings.kube_proxy(self.slot, plane.kubeconfig("kube-proxy"), REAL_NODE)
         write(config, yaml.safe_dump(content, sort_keys=False))
         command = (str(plane.binaries["kube-proxy"]), f"--config={config}")
         ready = functools.partial(_answers, f"{self.slot.node_address}:{settings.PROXY_HEALTH_PORT}", "/healthz")
