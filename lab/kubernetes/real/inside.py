@@ -39,11 +39,18 @@ def runtime_answers(folder: Folder) -> bool:
 
 def import_image(folder: Folder, ctr: Path, archive: Path) -> None:
     """Give the node the images of a docker-archive, under the names that it says."""
-    command = (str(ctr), f"--address={CONTAINERD_SOCKET}", "--namespace=k8s.io", "images", "import", str(archive))
+    command = (str(ctr), f"--address={CONTAINERD_SOCKET}", "--namespace=k8s.io", "images", "import", "-")
     try:
-        done = subprocess.run(
-            inside(folder, command), capture_output=True, text=True, timeout=IMPORT_SECONDS, check=False
-        )
+        # Handed over open: not every folder of the host's can be seen from inside.
+        with archive.open("rb") as content:
+            done = subprocess.run(
+                inside(folder, command),
+                stdin=content,
+                capture_output=True,
+                text=True,
+                timeout=IMPORT_SECONDS,
+                check=False,
+            )
     except subprocess.TimeoutExpired as error:
         raise LabError(f"importing {archive} took over {IMPORT_SECONDS:.0f} s and was stopped") from error
     if done.returncode != 0:

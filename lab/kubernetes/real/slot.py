@@ -87,7 +87,7 @@ class Slot:
 def _remove(root: Path) -> bool:
     """Kill what runs in a cgroup and remove it with all below it; False while something is still ending."""
     for folder, _, _ in os.walk(root, topdown=False):
-        with contextlib.suppress(FileNotFoundError, OSError):
+        with contextlib.suppress(OSError):
             for pid in (Path(folder) / "cgroup.procs").read_text().split():
                 if int(pid):
                     with contextlib.suppress(ProcessLookupError):
