@@ -42,7 +42,7 @@ $(READY): | requirements/dev.txt
 	@touch $@
 
 .PHONY: tools
-tools: $(READY) ## Make the lab's binaries and documents ready (cold: about 13 min, once per version)
+tools: $(READY) ## Make the lab's binaries and documents ready (cold: about 17 min, once per version)
 	@$(PY) -m lab build
 	@$(PY) -m lab.github.documents
 
@@ -59,8 +59,8 @@ lock: $(READY) ## Pin every dependency anew, with hashes, for all platforms
 .PHONY: node-deps
 node-deps: ## Install what real nodes need from the distribution (root; Debian and its kin). The only target that calls apt
 	@[ "$$(id -u)" = 0 ] || { echo "make node-deps installs system packages: run it as root" >&2; exit 2; }
-	@command -v apt-get >/dev/null || { echo "make node-deps knows apt only: install runc, iptables, mmdebstrap and buildah yourself" >&2; exit 2; }
-	apt-get update -q && apt-get install -y --no-install-recommends runc iptables mmdebstrap buildah
+	@command -v apt-get >/dev/null || { echo "make node-deps knows apt only: install runc, nftables, iproute2, mmdebstrap and buildah yourself" >&2; exit 2; }
+	apt-get update -q && apt-get install -y --no-install-recommends runc nftables iproute2 kmod mmdebstrap buildah
 
 ##@ Use
 
