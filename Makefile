@@ -42,8 +42,8 @@ $(READY): | requirements/dev.txt
 	@touch $@
 
 .PHONY: tools
-tools: $(READY) ## Make the lab's binaries and documents ready (cold: about 17 min, once per version)
-	@$(PY) -m lab build
+tools: $(READY) ## Make the lab's binaries and documents ready (cold: about 13 min, once per version)
+	@$(PY) -m lab build $(LAB) helm
 	@$(PY) -m lab.github.documents
 
 .PHONY: lock
@@ -87,6 +87,11 @@ test-scale: tools ## What needs thousands of objects or minutes of load (about h
 .PHONY: test-vast
 test-vast: tools ## Of these, memory, start and takeover with ten thousand Projects alone (about 4 min)
 	@$(PY) tests/suites.py vast
+
+.PHONY: test-node
+test-node: $(READY) ## Real pods on a real node of this machine (root on Linux, after make node-deps; cold: about 5 min more)
+	@$(PY) -m lab build
+	@$(PY) tests/suites.py node
 
 .PHONY: unit
 unit: $(READY) ## Unit tests alone (about a minute)
