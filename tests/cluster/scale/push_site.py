@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,15 +111,16 @@ def mounted(system: People, folder: Path, namespace: str) -> None:
 
 
 @contextmanager
-def running(lab: Lab, kube: Kube, hub: Hub, people: People, folder: Path) -> Iterator[Site]:
+def running(
+    lab: Lab, kube: Kube, hub: Hub, people: People, folder: Path, settings: Mapping[str, str]
+) -> Iterator[Site]:
     """Run operator and gateways, and connect an App to them."""
     install_roles(kube)
     kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
     gateway_kubeconfig(lab, folder)
     front = Front()
-    environment = operator_environment(
-        lab, kubeconfig, MOORING_PUBLIC_BASE_URL=front.url, MOORING_DEVELOPMENT="true", MOORING_LOG_LEVEL="info"
-    )
+    always = {"MOORING_PUBLIC_BASE_URL": front.url, "MOORING_DEVELOPMENT": "true", "MOORING_LOG_LEVEL": "info"}
+    environment = operator_environment(lab, kubeconfig, **always, **settings)
     app = f"model-{next(_numbers)}"
     site = Site(lab, kube, hub, people, folder, front, environment, hub.token(app, "alice"), app)
     try:
@@ -196,11 +197,15 @@ def kube(lab: Lab) -> Iterator[Kube]:
 
 
 @pytest.fixture
-def site(lab: Lab, kube: Kube, namespace: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Run the operator and two gateways."""
+def site(
+    lab: Lab, kube: Kube, namespace: str, request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Site]:
+    """Run the operator, with the sweep interval of the test's module if it says one, and two gateways."""
+    interval = getattr(request.module, "SWEEP_INTERVAL", None)
+    settings = {"MOORING_SWEEP_INTERVAL": interval} if interval else {}
     hub = Hub(lab.env)
     hub.seed(users=[{"login": "alice"}], organizations=[{"login": ACCOUNT, "members": {"alice": "admin"}}])
-    with running(lab, kube, hub, People(kube, namespace), tmp_path_factory.mktemp("pushes")) as found:
+    with running(lab, kube, hub, People(kube, namespace), tmp_path_factory.mktemp("pushes"), settings) as found:
         yield found
     assert hub.violations() == []
     hub.close()

@@ -2,7 +2,8 @@
 
 What tests/unit/domain/test_push_model.py tries with pure rules takes place here: an operator and two gateways under
 their own Roles, and a GitHub whose deliveries come late, twice and in another order, whose API lags, and which is asked
-for them again. Processes are killed, and somebody else writes to the same objects all the time.
+for them again; some are lost, and the sweep alone finds their pushes. Processes are killed, and somebody else writes to
+the same objects all the time.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ pytestmark = pytest.mark.scale
 lab, kube, site = push_site.lab, push_site.kube, push_site.site
 
 EXAMPLES = 20
+# Of a delivery that is lost without a trace nobody tells: so soon the branch is looked at all the same.
+SWEEP_INTERVAL = "10s"
 FEWEST_STEPS, MOST_STEPS = 5, 8
 COUNTED: Counter[str] = Counter()
 
@@ -124,6 +127,13 @@ class Example:
         """The next delivery comes twice, late, or after the one behind it."""
         fault = ({"kind": "double"}, {"kind": "late", "seconds": 1}, {"kind": "reorder", "seconds": 2})[number]
         COUNTED[str(fault["kind"])] += 1
+        self.site.hub.control("POST", "/faults", {**fault, "repository": self.shop.repository, "count": 1})
+        self.push()
+
+    def lose(self, number: int) -> None:
+        """The next delivery never comes; GitHub may not even know that it failed."""
+        fault = {"kind": "lose", "recorded": number == 0}
+        COUNTED["lost and listed" if fault["recorded"] else "lost"] += 1
         self.site.hub.control("POST", "/faults", {**fault, "repository": self.shop.repository, "count": 1})
         self.push()
 
@@ -230,7 +240,7 @@ def until(holds: Callable[[], bool], what: str, shown: Callable[[], object]) -> 
 
 STEPS: tuple[Callable[[Example, int], None], ...] = (
     *(Example.push, Example.burst, Example.push_by_force, Example.there_and_back, Example.delete),
-    *(Example.push_elsewhere, Example.misdeliver, Example.lag, Example.redeliver, Example.replay),
+    *(Example.push_elsewhere, Example.misdeliver, Example.lose, Example.lag, Example.redeliver, Example.replay),
     *(Example.kill_the_operator, Example.kill_a_gateway, Example.rest),
 )
 
@@ -258,3 +268,5 @@ def test_a_push_becomes_one_redeploy_whatever_happens(site: Site) -> None:
     sys.stdout.write(f"{dict(COUNTED.most_common())}, {time.monotonic() - started:.0f} s\n")
     # Most examples end elsewhere than they began: else the end would say little.
     assert COUNTED["rollout"] >= EXAMPLES // 2
+    assert COUNTED["lost"]
+    assert COUNTED["lost and listed"]
