@@ -43,7 +43,7 @@ $(READY): | requirements/dev.txt
 
 .PHONY: tools
 tools: $(READY) ## Make the lab's binaries and documents ready (cold: about 13 min, once per version)
-	@$(PY) -m lab build
+	@$(PY) -m lab build $(LAB) helm
 	@$(PY) -m lab.github.documents
 
 .PHONY: lock
@@ -59,8 +59,8 @@ lock: $(READY) ## Pin every dependency anew, with hashes, for all platforms
 .PHONY: node-deps
 node-deps: ## Install what real nodes need from the distribution (root; Debian and its kin). The only target that calls apt
 	@[ "$$(id -u)" = 0 ] || { echo "make node-deps installs system packages: run it as root" >&2; exit 2; }
-	@command -v apt-get >/dev/null || { echo "make node-deps knows apt only: install runc, iptables, mmdebstrap and buildah yourself" >&2; exit 2; }
-	apt-get update -q && apt-get install -y --no-install-recommends runc iptables mmdebstrap buildah
+	@command -v apt-get >/dev/null || { echo "make node-deps knows apt only: install runc, nftables, iproute2, mmdebstrap and buildah yourself" >&2; exit 2; }
+	apt-get update -q && apt-get install -y --no-install-recommends runc nftables iproute2 kmod mmdebstrap buildah
 
 ##@ Use
 
@@ -87,6 +87,11 @@ test-scale: tools ## What needs thousands of objects or minutes of load (about h
 .PHONY: test-vast
 test-vast: tools ## Of these, memory, start and takeover with ten thousand Projects alone (about 4 min)
 	@$(PY) tests/suites.py vast
+
+.PHONY: test-node
+test-node: $(READY) ## Real pods on a real node of this machine (root on Linux, after make node-deps; cold: about 5 min more)
+	@$(PY) -m lab build
+	@$(PY) tests/suites.py node
 
 .PHONY: unit
 unit: $(READY) ## Unit tests alone (about a minute)

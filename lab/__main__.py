@@ -33,7 +33,9 @@ def parser() -> Parser:
 
     up = commands.add_parser("up", help="start a lab and return when it is ready")
     up.add_argument(
-        "--nodes", default="simulated", help="simulated (default): pods seem to run; none: no workload controllers"
+        "--nodes",
+        default="simulated",
+        help="simulated (default): pods seem to run; none: no workload controllers; real: pods run (root)",
     )
     up.add_argument("--without-github", action="store_true", help="Kubernetes alone")
     up.add_argument("--audit", action="store_true", help="log every request to the API server to DIR/audit.log")

@@ -52,6 +52,7 @@ class Folder:
         self.settings = self.path / "settings"
         self.etcd = self.path / "etcd"
         self.github = self.path / "github"
+        self.node = self.path / "node"
         self._state = self.path / "lab.json"
         self._lock = self.path / "lock"
         self._reserve = self.path / "reserve"
@@ -125,7 +126,7 @@ class Folder:
         """Remove what an earlier lab left, its lock apart; then put the reserve aside."""
         for file in (self.env, self.failure, self.kubeconfig, self.audit_log, self._state, self._reserve):
             file.unlink(missing_ok=True)
-        for folder in (self.logs, self.secrets, self.settings, self.etcd, self.github):
+        for folder in (self.logs, self.secrets, self.settings, self.etcd, self.github, self.node):
             if folder.exists():
                 shutil.rmtree(folder)
             folder.mkdir(mode=0o700)
@@ -135,7 +136,7 @@ class Folder:
         """Remove what only a running lab needs. What tells of it stays: state, failure, logs, repositories."""
         for file in (self.env, self.kubeconfig, self._reserve):
             file.unlink(missing_ok=True)
-        for folder in (self.secrets, self.settings, self.etcd):
+        for folder in (self.secrets, self.settings, self.etcd, self.node):
             shutil.rmtree(folder, ignore_errors=True)  # a leftover does no harm, and the next lab clears it
 
     def free_bytes(self) -> int:

@@ -16,7 +16,8 @@ from pathlib import Path
 from lab import binaries, envfile, github_member
 from lab.errors import LabError, UsageError
 from lab.folder import NEEDED_BYTES, Folder, State, tail
-from lab.kubernetes.nodes import kind
+from lab.kubernetes.kinds import kind
+from lab.kubernetes.real.slot import sweep
 from lab.processes import detached, end
 
 CONTROL_PLANE = ("etcd", "kube-apiserver", "kube-controller-manager")
@@ -119,6 +120,7 @@ def down(folder: Folder) -> Status:
         end(supervisor, DOWN_SECONDS)
     for identity in found.state.processes.values():
         end(identity, 0)  # only after an unclean end is one of them left, and then only for a moment
+    sweep(folder)
     folder.tidy()
     return found
 
@@ -133,6 +135,7 @@ def _prepare(folder: Folder) -> None:
     try:
         free = folder.free_bytes()
         if free >= NEEDED_BYTES:
+            sweep(folder)
             folder.clear()
             return
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Free ports on loopback that stay ours until the process they are meant for has taken them.
+"""Free ports on an address of this machine that stay ours until the process they are meant for has taken them.
 
 A port that is found free and let go may be gone a moment later. So the socket stays bound, without listening: the
 kernel gives the port to nobody else, yet lets a server that sets SO_REUSEADDR (as Go programs do) bind and listen.
@@ -20,26 +20,26 @@ class Ports:
     def __init__(self) -> None:
         self._sockets: list[socket.socket] = []
 
-    def free(self) -> int:
+    def free(self, address: str = LOOPBACK) -> int:
         """Reserve any free port."""
         holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._sockets.append(holder)
-        holder.bind((LOOPBACK, 0))
+        holder.bind((address, 0))
         # Only now: while binding, it would make the kernel share a port that another lab has reserved the same way.
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         return int(holder.getsockname()[1])
 
-    def fixed(self, port: int, option: str) -> int:
+    def fixed(self, port: int, option: str, address: str = LOOPBACK) -> int:
         """Reserve this port, or say which option asked for one that is taken."""
         holder = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self._sockets.append(holder)
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that linger are no obstacle
         try:
-            holder.bind((LOOPBACK, port))
+            holder.bind((address, port))
         except OSError as error:
             reason = "is already taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
             raise UsageError(
-                f"port {port} on {LOOPBACK} {reason}: choose another with {option}, or leave it out for a free one"
+                f"port {port} on {address} {reason}: choose another with {option}, or leave it out for a free one"
             ) from error
         return port
 

@@ -23,10 +23,11 @@ from lab import envfile, github_member
 from lab.errors import LabError, UsageError
 from lab.folder import LOWEST_BYTES, Folder, State, tail, write
 from lab.kubernetes.control_plane import ControlPlane
-from lab.kubernetes.nodes import kind
+from lab.kubernetes.kinds import kind
+from lab.kubernetes.nodes import Nodes
 from lab.launch import PR_SET_CHILD_SUBREAPER, end_descendants, prctl
 from lab.member import Member
-from lab.ports import LOOPBACK, Ports
+from lab.ports import Ports
 from lab.processes import bound_to_me, identify
 
 READINESS_SECONDS = 0.05  # between two questions whether a server is ready
@@ -50,10 +51,11 @@ class Running:
 class Supervisor:
     """One lab's processes, from the first start to the last end."""
 
-    def __init__(self, folder: Folder, state: State, launcher: socket.socket) -> None:
+    def __init__(self, folder: Folder, state: State, launcher: socket.socket, clean: Callable[[], None]) -> None:
         self._folder = folder
         self._state = state
         self._launcher: socket.socket | None = launcher
+        self._clean = clean
         self._running: list[Running] = []
         self._selector = selectors.DefaultSelector()
         self._selector.register(launcher, selectors.EVENT_READ, "launcher")
@@ -83,6 +85,7 @@ class Supervisor:
             raise
         finally:
             self._stop()
+            failure = self._swept(failure)
             self._conclude(event, failure)
         return 1 if failure else 0
 
@@ -172,6 +175,14 @@ class Supervisor:
                     running.process.wait()
         end_descendants()
 
+    def _swept(self, failure: str | None) -> str | None:
+        """Remove what processes leave on the machine; the reason of the lab's end, with what went wrong here."""
+        try:
+            self._clean()
+        except (LabError, OSError) as error:
+            return f"{failure}\n{error}" if failure else str(error)
+        return failure
+
     def _conclude(self, event: str, failure: str | None) -> None:
         """Leave the truth in the folder; on a disk so full that nothing can be written, tell at least the launcher."""
         self._state.phase = "failed" if failure else "stopped"
@@ -195,16 +206,23 @@ class Supervisor:
 
 
 def bring_up_lab(
-    supervisor: Supervisor, folder: Folder, options: argparse.Namespace, binaries: dict[str, Path], ports: Ports
+    supervisor: Supervisor,
+    folder: Folder,
+    options: argparse.Namespace,
+    nodes: Nodes,
+    ports: Ports,
 ) -> None:
     """The order of things: the store first, then the API server, then all that needs it; GitHub beside them."""
-    nodes = kind(options.nodes)
-    plane = ControlPlane(folder, ports, binaries, api_port=options.api_port)
-    etcd, api_server = plane.etcd(), plane.api_server(nodes, audit=options.audit)
-    others = [plane.controller_manager(nodes), *nodes.members(plane)]
+    binaries = {name: Path(path) for name, _, path in (one.partition("=") for one in options.binary)}
+    for member in nodes.foundation(folder, binaries):
+        supervisor.start(member)
+        supervisor.until_ready(member)
+    plane = ControlPlane(folder, ports, binaries, nodes, api_port=options.api_port)
+    etcd, api_server = plane.etcd(), plane.api_server(audit=options.audit)
+    others = [plane.controller_manager(), *nodes.members(plane)]
     token = plane.credentials.tokens["admin"]
     env = {"KUBECONFIG": str(folder.kubeconfig)}
-    beside = [github_member.member(folder, LOOPBACK, token)] if options.github else []
+    beside = [github_member.member(folder, nodes.address, token)] if options.github else []
 
     supervisor.start(etcd)
     for member in beside:
@@ -218,7 +236,7 @@ def bring_up_lab(
     supervisor.until_ready(*others, *beside)
     if options.github:
         env |= github_member.variables(folder)
-    write(folder.env, envfile.render(env | {"LAB_ADMIN_TOKEN": token}))
+    write(folder.env, envfile.render({**env, **nodes.env, "LAB_ADMIN_TOKEN": token}))
 
 
 def _log(text: str) -> None:
@@ -258,11 +276,11 @@ def main(arguments: list[str] | None = None) -> int:
     folder = Folder(options.dir)
     launcher = socket.socket(fileno=options.launcher)
     os.set_inheritable(options.launcher, False)
-    binaries = {name: Path(path) for name, _, path in (one.partition("=") for one in options.binary)}
+    nodes = kind(options.nodes)
     state = State(nodes=options.nodes, github=options.github)
     with Ports() as ports:
-        return Supervisor(folder, state, launcher).run(
-            lambda supervisor: bring_up_lab(supervisor, folder, options, binaries, ports)
+        return Supervisor(folder, state, launcher, nodes.clean).run(
+            lambda supervisor: bring_up_lab(supervisor, folder, options, nodes, ports)
         )
 
 

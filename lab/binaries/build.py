@@ -12,7 +12,7 @@ from pathlib import Path
 from lab import cache
 from lab.binaries import go
 from lab.binaries.progress import duration, say
-from lab.binaries.tools import BUILD_ENVIRONMENT, BUILD_FLAGS, Tool, cores
+from lab.binaries.tools import BUILD_ENVIRONMENT, Tool, cores
 from lab.errors import LabError
 from lab.folder import tail
 from lab.processes import bound_to_me
@@ -69,8 +69,7 @@ def _build(tool: Tool, number: int, count: int) -> Path:
     log.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent.parent, prefix=".build-") as scratch:
         draft = Path(scratch) / tool.name
-        flags = [*BUILD_FLAGS, "-ldflags", tool.module.linker_flags, "-o", str(draft)]
-        _run([str(compiler), "build", *flags, tool.package], tool, estimate, log)
+        _run([str(compiler), "build", *tool.module.flags, "-o", str(draft), tool.package], tool, estimate, log)
         draft.rename(path)
     return path
 

@@ -23,8 +23,9 @@ class Module:
     """A go.mod and go.sum of ours that pin one product and all that it depends on."""
 
     name: str
-    product: str  # the Go module whose version is the product's
+    product: str  # the Go module whose version is the product's; the module itself where the program is ours
     version_variables: tuple[str, ...] = ()  # package paths whose gitVersion, gitMajor, gitMinor tell the version
+    tags: tuple[str, ...] = ()  # what to leave out, or to take in
 
     @property
     def folder(self) -> Path:
@@ -35,14 +36,27 @@ class Module:
         return (self.folder / "go.mod").read_text()
 
     @property
+    def path(self) -> str:
+        """Its own name as a Go module."""
+        return self._match(r"^module (\S+)$")
+
+    @property
     def version(self) -> str:
-        """The product's version, such as v1.2.3."""
+        """The product's version, such as v1.2.3; a program of ours has none, and is known by its source."""
+        if self.product == self.path:
+            return "v0.0.0"
         return self._match(rf"^\s*(?:require )?{re.escape(self.product)} (v\S+)")
 
     @property
     def go_version(self) -> tuple[int, ...]:
         """The oldest Go that can build it."""
         return tuple(int(part) for part in self._match(r"^go (\d+\.\d+(?:\.\d+)?)$").split("."))
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """What the compiler is told beside the package."""
+        tags = (f"-tags={','.join(self.tags)}",) if self.tags else ()
+        return (*BUILD_FLAGS, *tags, "-ldflags", self.linker_flags)
 
     @property
     def linker_flags(self) -> str:
@@ -57,6 +71,8 @@ class Module:
         digest = hashlib.sha256()
         parts = [self.go_mod, (self.folder / "go.sum").read_text(), *BUILD_FLAGS, self.linker_flags, target()]
         parts += [f"{name}={value}" for name, value in sorted(BUILD_ENVIRONMENT.items())]
+        parts += self.tags
+        parts += [source.read_text() for source in sorted(self.folder.glob("*.go"))]
         for part in parts:
             digest.update(part.encode() + b"\0")
         return f"{self.name}-{self.version}-{digest.hexdigest()[:16]}"
@@ -86,6 +102,13 @@ KUBERNETES = Module("kubernetes", "k8s.io/kubernetes", ("k8s.io/component-base/v
 ETCD = Module("etcd", "go.etcd.io/etcd/server/v3")
 KWOK = Module("kwok", "sigs.k8s.io/kwok")
 HELM = Module("helm", "helm.sh/helm/v4")
+CONTAINERD = Module("containerd", "github.com/containerd/containerd/v2", tags=("no_btrfs", "no_devmapper", "no_zfs"))
+CNI = Module("cni", "github.com/containernetworking/plugins")
+COREDNS = Module("coredns", "github.com/coredns/coredns")
+PAUSE = Module("pause", "mooring.dev/lab/pause")
+
+CONTAINERD_COMMANDS = "github.com/containerd/containerd/v2/cmd"
+CNI_PLUGINS = "github.com/containernetworking/plugins/plugins"
 
 TOOLS = {
     tool.name: tool
@@ -96,6 +119,17 @@ TOOLS = {
         Tool("kube-scheduler", KUBERNETES, "k8s.io/kubernetes/cmd/kube-scheduler", 10),
         Tool("kubectl", KUBERNETES, "k8s.io/kubernetes/cmd/kubectl", 25, in_archive=True),
         Tool("kwok", KWOK, "sigs.k8s.io/kwok/cmd/kwok", 60),
+        Tool("kubelet", KUBERNETES, "k8s.io/kubernetes/cmd/kubelet", 20),
+        Tool("kube-proxy", KUBERNETES, "k8s.io/kubernetes/cmd/kube-proxy", 10),
+        Tool("containerd", CONTAINERD, f"{CONTAINERD_COMMANDS}/containerd", 100),
+        Tool("containerd-shim-runc-v2", CONTAINERD, f"{CONTAINERD_COMMANDS}/containerd-shim-runc-v2", 10),
+        Tool("ctr", CONTAINERD, f"{CONTAINERD_COMMANDS}/ctr", 10),
+        Tool("bridge", CNI, f"{CNI_PLUGINS}/main/bridge", 6),
+        Tool("host-local", CNI, f"{CNI_PLUGINS}/ipam/host-local", 2),
+        Tool("loopback", CNI, f"{CNI_PLUGINS}/main/loopback", 2),
+        Tool("portmap", CNI, f"{CNI_PLUGINS}/meta/portmap", 2),
+        Tool("coredns", COREDNS, ".", 60),
+        Tool("pause", PAUSE, ".", 2),
         Tool("helm", HELM, "helm.sh/helm/v4/cmd/helm", 190),
     )
 }

@@ -3,6 +3,7 @@
 import secrets
 import ssl
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 
 import yaml
@@ -10,15 +11,12 @@ import yaml
 from lab.folder import Folder, write
 from lab.kubernetes.api import Api, healthy
 from lab.kubernetes.kubeconfig import Access
-from lab.kubernetes.nodes import Nodes
+from lab.kubernetes.nodes import REAL_NODE, Nodes
 from lab.kubernetes.pki import Authority, Pair, signing_key
 from lab.member import Member
 from lab.ports import LOOPBACK, Ports
 
-SERVICE_RANGE = "10.96.0.0/16"
-API_SERVER_HOSTS = (
-    LOOPBACK,
-    "10.96.0.1",
+SERVICE_NAMES = (
     "localhost",
     "kubernetes",
     "kubernetes.default",
@@ -33,6 +31,9 @@ USERS = {
     "controller-manager": ("system:kube-controller-manager", ""),
     "scheduler": ("system:kube-scheduler", ""),
     "kwok": ("lab:kwok", "system:masters"),
+    "kubelet": (f"system:node:{REAL_NODE}", "system:nodes"),
+    "kube-proxy": ("system:kube-proxy", ""),
+    "dns": ("lab:dns", "system:masters"),
 }
 CLIENT_LIMITS = {
     "qps": 1000,
@@ -53,7 +54,9 @@ class Credentials:
     token_file: Path
 
     @classmethod
-    def create(cls, folder: Path) -> "Credentials":
+    def create(cls, folder: Path, nodes: Nodes) -> "Credentials":
+        first_service = ip_network(nodes.service_range)[1]  # the API server's own
+        hosts = dict.fromkeys((LOOPBACK, nodes.address, str(first_service), *SERVICE_NAMES))
         authority = Authority(folder, "Mooring lab")
         tokens = {user: secrets.token_urlsafe(24) for user in USERS}
         token_file = folder / "tokens.csv"
@@ -61,7 +64,7 @@ class Credentials:
         write(token_file, "".join(lines))
         return cls(
             authority=authority,
-            api_server=authority.issue("api-server", hosts=API_SERVER_HOSTS),
+            api_server=authority.issue("api-server", hosts=[*hosts], groups=["system:masters"]),
             controllers=authority.issue("controllers", hosts=[LOOPBACK]),
             etcd=authority.issue("etcd", hosts=[LOOPBACK]),
             signing_key=signing_key(folder / "service-accounts.key"),
@@ -73,12 +76,15 @@ class Credentials:
 class ControlPlane:
     """The control plane of one lab: everything its members' command lines are made from."""
 
-    def __init__(self, folder: Folder, ports: Ports, binaries: dict[str, Path], *, api_port: int | None) -> None:
+    def __init__(
+        self, folder: Folder, ports: Ports, binaries: dict[str, Path], nodes: Nodes, *, api_port: int | None
+    ) -> None:
         self.folder = folder
         self.binaries = binaries
-        self.credentials = Credentials.create(folder.secrets)
+        self._nodes = nodes
+        self.credentials = Credentials.create(folder.secrets, nodes)
         self._etcd_port, self._etcd_peer_port = ports.free(), ports.free()
-        self._api_port = ports.fixed(api_port, "--api-port") if api_port else ports.free()
+        self._api_port = ports.fixed(api_port, "--api-port", nodes.address) if api_port else ports.free(nodes.address)
         self._controllers_port = ports.free()
         self.scheduler_port = ports.free()
         self._ca = self.credentials.authority.certificate.read_text()
@@ -87,7 +93,7 @@ class ControlPlane:
 
     @property
     def server(self) -> str:
-        return f"https://{LOOPBACK}:{self._api_port}"
+        return f"https://{self._nodes.address}:{self._api_port}"
 
     def access(self, user: str) -> Access:
         return Access(self.server, self._ca, self.credentials.tokens[user])
@@ -129,7 +135,7 @@ class ControlPlane:
         }
         return Member("etcd", self._line("etcd", options), lambda: healthy(self._etcd_port, "/health", tls))
 
-    def api_server(self, nodes: Nodes, *, audit: bool) -> Member:
+    def api_server(self, *, audit: bool) -> Member:
         """The API server, with what a real cluster has: RBAC, node restriction, service accounts with bound tokens."""
         keys = self.credentials
         options = {
@@ -137,8 +143,8 @@ class ControlPlane:
             "etcd-cafile": keys.authority.certificate,
             "etcd-certfile": keys.etcd.certificate,
             "etcd-keyfile": keys.etcd.key,
-            "bind-address": LOOPBACK,
-            "advertise-address": LOOPBACK,
+            "bind-address": self._nodes.address,
+            "advertise-address": self._nodes.address,
             "endpoint-reconciler-type": "none",  # a loopback address is no valid endpoint of a Service
             "secure-port": self._api_port,
             "tls-cert-file": keys.api_server.certificate,
@@ -148,13 +154,13 @@ class ControlPlane:
             "authorization-mode": "Node,RBAC",
             "enable-admission-plugins": "NodeRestriction",
             "allow-privileged": "true",
-            "service-cluster-ip-range": SERVICE_RANGE,
+            "service-cluster-ip-range": self._nodes.service_range,
             "service-account-issuer": "https://kubernetes.default.svc.cluster.local",
             "service-account-key-file": keys.signing_key,
             "service-account-signing-key-file": keys.signing_key,
             "profiling": "false",
             **(self._audit_options() if audit else {}),
-            **nodes.api_server_options,
+            **self._nodes.api_server_options(self),
         }
         # With watches open it would take a minute to end. Nothing in it needs more than its last answers.
         return Member(
@@ -167,12 +173,12 @@ class ControlPlane:
             environment={"GOGC": "400"},
         )
 
-    def controller_manager(self, nodes: Nodes) -> Member:
+    def controller_manager(self) -> Member:
         """The controllers that go with the kind of nodes. Each has its own service account, so RBAC binds them too."""
         keys, tls = self.credentials, self.tls()
         options = {
             "kubeconfig": self.kubeconfig("controller-manager"),
-            "controllers": ",".join(nodes.controllers),
+            "controllers": ",".join(self._nodes.controllers),
             "use-service-account-credentials": "true",
             "service-account-private-key-file": keys.signing_key,
             "root-ca-file": keys.authority.certificate,

@@ -1,56 +1,76 @@
-"""Kinds of nodes: what a lab runs so that pods run, or only seem to, or do not exist at all.
+"""What kinds of nodes have in common, and the two without processes of pods: none at all, and simulated ones.
 
-A kind is one class here and one entry in KINDS. Real nodes (kubelet, containerd) are meant to be the third.
+Real nodes are in the package `real`; `kinds` knows all three by name.
 """
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from lab.errors import UsageError
-from lab.folder import write
+from lab.folder import Folder, write
 from lab.kubernetes.api import healthy
 from lab.member import Member
+from lab.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from lab.kubernetes.control_plane import ControlPlane
 
 STAGES = Path(__file__).with_name("stages")
 SIMULATED_NODES = 3
+REAL_NODE = "real-1"
 NODE_NETWORK = "10.127.0."
 POD_RANGE = "10.128.0.0/12"  # a million addresses: the simulator hands them out one after the other
 
 
-class Nodes(Protocol):
+class Nodes:
     """What differs between the kinds."""
 
-    @property
-    def binaries(self) -> tuple[str, ...]:
-        """What it needs beside etcd, API server and controller manager."""
+    binaries: tuple[str, ...] = ()  # what it needs beside etcd, API server and controller manager
+    controllers: Sequence[str] = ()
 
     @property
-    def api_server_options(self) -> Mapping[str, object]:
+    def address(self) -> str:
+        """Where API server and GitHub listen."""
+        return LOOPBACK
+
+    @property
+    def service_range(self) -> str:
+        """The addresses of Services."""
+        return "10.96.0.0/16"
+
+    @staticmethod
+    def require() -> None:
+        """Refuse a machine that cannot have such nodes."""
+
+    @property
+    def env(self) -> Mapping[str, str]:
+        """What the lab's users have to know beside the rest."""
+        return {}
+
+    def foundation(self, folder: Folder, binaries: Mapping[str, Path]) -> Sequence[Member]:  # noqa: ARG002 - for some
+        """The processes to start before everything else."""
+        return ()
+
+    def api_server_options(self, plane: "ControlPlane") -> Mapping[str, object]:  # noqa: ARG002 - for some
         """Options of the API server that it adds or replaces."""
+        return {}
 
-    @property
-    def controllers(self) -> Sequence[str]:
-        """Which controllers run."""
-
-    def members(self, plane: "ControlPlane") -> Sequence[Member]:
+    def members(self, plane: "ControlPlane") -> Sequence[Member]:  # noqa: ARG002 - for some
         """The processes to start once the API server is ready."""
+        return ()
 
     def join(self, plane: "ControlPlane") -> None:
-        """Create what the API server has to know of these nodes."""
+        """Create what these nodes need before they can work."""
+
+    def clean(self) -> None:
+        """Remove what is left on the machine when all processes have ended."""
 
 
-class NoNodes:
+class NoNodes(Nodes):
     """No workload ever starts: for benchmarks, and for tests that need objects only."""
 
-    binaries: tuple[str, ...] = ()
-    api_server_options: Mapping[str, object] = MappingProxyType({})
     controllers = (
         "clusterrole-aggregation-controller",
         "garbage-collector-controller",
@@ -62,41 +82,23 @@ class NoNodes:
         "validatingadmissionpolicy-status-controller",
     )
 
-    def members(self, plane: "ControlPlane") -> Sequence[Member]:  # noqa: ARG002 - part of the protocol
-        return ()
 
-    def join(self, plane: "ControlPlane") -> None:
-        pass
-
-
-class SimulatedNodes:
+class SimulatedNodes(Nodes):
     """Nodes and pods that go through their states on the API server, with nothing behind them: kwok and the stages."""
 
-    binaries: tuple[str, ...] = ("kube-scheduler", "kwok")
-    api_server_options: Mapping[str, object] = MappingProxyType({})
+    binaries = ("kube-scheduler", "kwok")
     controllers = ("*",)
 
     def members(self, plane: "ControlPlane") -> Sequence[Member]:
-        return (_scheduler(plane), _kwok(plane))
+        return (scheduler(plane), _kwok(plane))
 
     def join(self, plane: "ControlPlane") -> None:
         for number in range(1, SIMULATED_NODES + 1):
             plane.api.create("/api/v1/nodes", _node(number))
 
 
-KINDS: dict[str, type[NoNodes] | type[SimulatedNodes]] = {"simulated": SimulatedNodes, "none": NoNodes}
-
-
-def kind(name: str) -> Nodes:
-    """The kind of this name."""
-    if name == "real":
-        raise UsageError("--nodes real is not there yet: choose simulated or none")
-    if name not in KINDS:
-        raise UsageError(f"--nodes {name} is unknown: choose {' or '.join(KINDS)}")
-    return KINDS[name]()
-
-
-def _scheduler(plane: "ControlPlane") -> Member:
+def scheduler(plane: "ControlPlane") -> Member:
+    """What decides where a pod runs, where any does."""
     from lab.kubernetes.control_plane import CLIENT_LIMITS
 
     settings = plane.folder.settings / "scheduler.yaml"
@@ -134,7 +136,7 @@ def _kwok(plane: "ControlPlane") -> Member:
 
     def ready() -> bool:
         nodes = (plane.api.get("/api/v1/nodes") or {}).get("items", [])
-        return len(nodes) == SIMULATED_NODES and all(_is_ready(node) for node in nodes)
+        return len(nodes) == SIMULATED_NODES and all(is_ready(node) for node in nodes)
 
     return Member("kwok", command, ready)
 
@@ -152,6 +154,7 @@ def _node(number: int) -> dict[str, object]:
     }
 
 
-def _is_ready(node: dict[str, dict[str, list[dict[str, str]]]]) -> bool:
+def is_ready(node: dict[str, Any]) -> bool:
+    """Whether a node says so of itself."""
     conditions = node.get("status", {}).get("conditions", [])
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)

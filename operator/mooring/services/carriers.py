@@ -5,6 +5,7 @@ Nothing here changes whether a Project is Ready: without a webhook the sweep fin
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -37,6 +38,8 @@ from mooring.services.work import Again
 
 # How long a deleted Project waits for GitHub to remove its hook.
 RELEASE_WITHIN = timedelta(seconds=30)
+# Projects that were let go of late.
+KEPT_ENDED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +63,8 @@ class Carriers:
         self._tokens = tokens
         self._installations = installations
         self._hooks = hooks
+        # Uids of Projects that were let go: until a watch says that they are gone, they seem to be held.
+        self._ended: OrderedDict[str, None] = OrderedDict()
 
     async def carry(self, seen: Seen) -> Carried:
         """See to it that pushes come, as far as that is in our hands, and return what the status says of it."""
@@ -173,7 +178,8 @@ class Carriers:
 
     async def end(self, obj: Object) -> Again | None:
         """Remove the hook of a Project that is being deleted, and let it go; GitHub may be away for half a minute."""
-        if not hook_holds.is_held(obj):
+        uid = str(obj["metadata"]["uid"])
+        if not hook_holds.is_held(obj) or uid in self._ended:
             return None
         place, now = self._place_of(obj), self._platform.clock.now()
         if place is not None:
@@ -183,6 +189,9 @@ class Carriers:
             if trouble is not None:
                 self._give_up(obj, place, trouble)
         await hook_holds.let_go(self._platform, obj)
+        self._ended[uid] = None
+        while len(self._ended) > KEPT_ENDED:
+            self._ended.popitem(last=False)
         return None
 
     async def _release(self, obj: Object, place: Place) -> Trouble | None:

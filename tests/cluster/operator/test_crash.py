@@ -424,11 +424,8 @@ def end(people: People) -> dict[str, Any]:
 def differences(people: People, reference: dict[str, Any]) -> list[str]:
     """Return what a namespace came to and should not have, beside what it should have come to."""
     found = end(people)
-    return [
-        f"{name}: {json.dumps(found.get(name))}, not {json.dumps(reference.get(name))}"
-        for name in sorted(found.keys() | reference.keys())
-        if found.get(name) != reference.get(name)
-    ]
+    others = [name for name in sorted(found.keys() | reference.keys()) if found.get(name) != reference.get(name)]
+    return [f"{name}: {json.dumps(found.get(name))}, not {json.dumps(reference.get(name))}" for name in others]
 
 
 def lasting(value: Any) -> Any:

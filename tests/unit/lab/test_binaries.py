@@ -71,17 +71,21 @@ def test_the_key_changes_with_whatever_a_binary_is_made_from(tmp_path: Path, mon
     first = module.key
     assert tools.Module("kwok", "sigs.k8s.io/kwok").key == first
     assert replace(module, version_variables=("example.test/version",)).key != first
+    assert replace(module, tags=("small",)).key != first
+    assert "-tags=small" in replace(module, tags=("small",)).flags
     with monkeypatch.context() as change:
         change.setattr(tools, "BUILD_FLAGS", ("-race",))
         assert replace(module).key != first
     with monkeypatch.context() as change:
         change.setattr(platform, "machine", lambda: "riscv64")
         assert replace(module).key != first
-    for name in ("go.mod", "go.sum"):
+    for name in ("go.mod", "go.sum", "main.go"):
         copied = tmp_path / name / "kwok"
         copied.mkdir(parents=True)
         for file in ("go.mod", "go.sum"):
             (copied / file).write_text((module.folder / file).read_text() + ("\n// more\n" if file == name else ""))
+        if name == "main.go":
+            (copied / name).write_text("package main\n")
         with monkeypatch.context() as change:
             change.setattr(tools, "MODULES", copied.parent)
             assert replace(module).key != first

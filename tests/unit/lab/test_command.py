@@ -1,5 +1,7 @@
 """The command line: whatever is wrong with what it is given is said in one line, with exit status 2."""
 
+import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -24,8 +26,7 @@ def signals() -> Iterator[None]:
         ([], "arguments are required"),
         (["fly"], "invalid choice: 'fly'"),
         (["up"], "required: --dir"),
-        (["up", "--dir", "D", "--nodes", "real"], "--nodes real is not there yet: choose simulated or none"),
-        (["up", "--dir", "D", "--nodes", "many"], "--nodes many is unknown: choose simulated or none"),
+        (["up", "--dir", "D", "--nodes", "many"], "--nodes many is unknown: choose simulated, none or real"),
         (["up", "--dir", "D", "--api-port", "0"], "'0' is no port: give a number from 1 to 65535"),
         (["up", "--dir", "D", "--api-port", "x"], "'x' is no port"),
         (["up", "--dir", "D", "--sideways"], "unrecognized arguments: --sideways"),
@@ -54,4 +55,26 @@ def test_other_systems_are_told(
     monkeypatch.setattr(sys, "platform", "darwin")
     assert main(["up", "--dir", str(tmp_path / "lab")]) == 2
     assert "runs on Linux only (this is darwin)" in capsys.readouterr().err
+    assert not (tmp_path / "lab").exists()
+
+
+def test_real_nodes_are_for_root(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert main(["up", "--dir", str(tmp_path / "lab"), "--nodes", "real"]) == 2
+    assert capsys.readouterr().err == "lab: --nodes real needs root: run it as root, or choose --nodes simulated\n"
+    assert not (tmp_path / "lab").exists()
+
+
+def test_real_nodes_name_what_the_machine_lacks(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(shutil, "which", lambda name, **_: None if name in {"runc", "nft"} else name)
+    assert main(["up", "--dir", str(tmp_path / "lab"), "--nodes", "real"]) == 2
+    said = capsys.readouterr().err
+    assert said == (
+        "lab: --nodes real needs runc and nftables, which this machine lacks: run `make node-deps` as root\n"
+    )
     assert not (tmp_path / "lab").exists()

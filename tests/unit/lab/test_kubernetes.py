@@ -11,8 +11,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from lab.errors import UsageError
 from lab.kubernetes.identity import service_account_kubeconfig
+from lab.kubernetes.kinds import KINDS, kind
 from lab.kubernetes.kubeconfig import Access
-from lab.kubernetes.nodes import KINDS, STAGES, kind
+from lab.kubernetes.nodes import STAGES
 from lab.kubernetes.pki import Authority, Pair
 
 
@@ -81,7 +82,7 @@ def test_being_somebody_needs_a_lab(tmp_path: Path) -> None:
 
 
 def test_kinds_of_nodes() -> None:
-    assert set(KINDS) == {"simulated", "none"}
+    assert set(KINDS) == {"simulated", "none", "real"}
     assert kind("none").binaries == ()
     assert not {"deployment-controller", "replicaset-controller"} & set(kind("none").controllers)
     assert set(kind("simulated").binaries) == {"kube-scheduler", "kwok"}

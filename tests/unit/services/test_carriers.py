@@ -144,6 +144,16 @@ async def test_the_last_one_takes_the_hook_with_it() -> None:
     assert bench.cluster.finalizers[-2:] == [("shop", False), ("second", False)]
 
 
+async def test_a_run_that_comes_before_the_news_of_the_end_asks_nothing() -> None:
+    bench = await made()
+    seen = bench.get("shop")
+    assert await bench.delete("shop") is None
+    assert (bench.hub.take(), len(bench.cluster.finalizers)) == (["get", "remove"], 2)
+    late = {**seen, "metadata": {**seen["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    assert await bench.carriers.end(late) is None
+    assert (bench.hub.take(), len(bench.cluster.finalizers)) == ([], 2)
+
+
 async def test_also_after_a_restart_and_both_at_once() -> None:
     bench = await made("shop", "second")
     bench.restart()

@@ -1,0 +1,3 @@
+module mooring.dev/lab/pause
+
+go 1.26.0
