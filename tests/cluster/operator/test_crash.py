@@ -41,20 +41,8 @@ GLOBAL = "user-default-global-secrets"
 # No flow makes more changes than this; a flow that does never ends.
 MOST_CHANGES = 60
 # Told of a moment, or made from a uid, so that they differ between any two namespaces.
-VOLATILE = frozenset(
-    {
-        "proof",
-        "provenAt",
-        "readAt",
-        "since",
-        "lastTransitionTime",
-        "deployedAt",
-        "updatedAt",
-        "fingerprint",
-        "mooring.dev/token-checksum",
-    }
-    | {"clusterIP", "clusterIPs"}
-)
+TIMES = {"provenAt", "readAt", "since", "lastTransitionTime", "deployedAt", "updatedAt"}
+VOLATILE = TIMES | {"proof", "fingerprint", "mooring.dev/token-checksum", "clusterIP", "clusterIPs"}
 # Kubernetes itself removes what belonged to something that was deleted. It learns of new kinds every 30 seconds.
 COLLECTED = 2 * PATIENCE
 _numbers = itertools.count(1)

@@ -211,6 +211,23 @@ def test_a_repository_that_is_full(site: Site, people: People, hub: Hub, fresh: 
     assert len(there.hooks) == 20
 
 
+def test_a_github_that_is_slow_about_hooks_delays_no_rollout(
+    site: Site, people: People, hub: Hub, fresh: TokenMaker
+) -> None:
+    mark = hub.mark()
+    hub.control("POST", "/faults", {"kind": "latency", "path": "*/hooks", "seconds": 8, "count": 1})
+    try:
+        shop = Shop.make(people, hub, fresh())
+        people.until("Deployment", "shop-default", lambda obj: obj is not None, "a rollout")
+        there = Repository.of(site, shop, mark)
+        # The journal has what was answered.
+        assert there.asked() == []
+        until_hooked(people)
+    finally:
+        hub.control("DELETE", "/faults")
+    there.was_asked("GET hooks", "POST hooks")
+
+
 def test_a_crash_between_the_hook_and_the_status(site: Site, people: People, hub: Hub, fresh: TokenMaker) -> None:
     mark = hub.mark()
     hub.control(

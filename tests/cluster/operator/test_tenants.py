@@ -21,7 +21,7 @@ from tests.cluster.process import Mooring, policy, running_operator
 from tests.cluster.tenancy import IMAGE, PORTS, Attempt, Identifiers, attempts, disguised, references
 
 # Told of a moment or of one object alone, so that they differ between any two tenants.
-VOLATILE = ("lastTransitionTime", "deployedAt", "updatedAt", "fingerprint")
+VOLATILE = ("lastTransitionTime", "deployedAt", "updatedAt", "since", "readAt", "fingerprint")
 
 
 @pytest.fixture(scope="module")

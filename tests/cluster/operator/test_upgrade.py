@@ -234,7 +234,8 @@ def without_proofs(value: Any) -> Any:
         return [without_proofs(entry) for entry in value if not isinstance(entry, dict) or entry.get("type") != READY]
     if not isinstance(value, dict):
         return value
-    left_out = {*PROOFS, WEBHOOKS, *(f"f:{name}" for name in (*PROOFS, WEBHOOKS)), "time"}
+    owned = {f"f:{name}" for name in (*PROOFS, WEBHOOKS)} | {f'k:{{"type":"{READY}"}}'}
+    left_out = {*PROOFS, WEBHOOKS, *owned, "time"}
     return {name: without_proofs(entry) for name, entry in value.items() if name not in left_out}
 
 
