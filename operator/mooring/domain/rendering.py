@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from mooring.domain import names
+from mooring.domain.drift import differences
 from mooring.domain.manifests import checkout, versions
 from mooring.domain.names import Kind
 from mooring.domain.projects import MOORING_ANNOTATIONS, Ingredients, SourceFacts, manifests
@@ -89,7 +90,19 @@ def _version(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, 
         wish = manifests(made_of, revision, version=version)["Deployment"]
         if _annotations(wish)[names.TEMPLATE_ANNOTATION] == mark:
             return version
-    return None if names.TEMPLATE_VERSION_ANNOTATION in _annotations(live) else versions.FIRST
+    if names.TEMPLATE_VERSION_ANNOTATION in _annotations(live):
+        return None
+    return versions.FIRST if mark is not None else _seen_in_pods(made_of, revision, live)
+
+
+def _seen_in_pods(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any]) -> int:
+    """Return the newest version whose pods are those of a Deployment without any mark; the first where none's are."""
+    pods = live["spec"]["template"]
+    for version in sorted(versions.RENDERERS, reverse=True):
+        wish = manifests(made_of, revision, version=version)["Deployment"]
+        if not differences(wish["spec"]["template"], pods):
+            return version
+    return versions.FIRST
 
 
 def _makes_new_pods(wish: Mapping[str, Any], live: Mapping[str, Any]) -> bool:

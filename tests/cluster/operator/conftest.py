@@ -52,8 +52,8 @@ def hub(lab: Lab) -> Iterator[Hub]:
 
 @pytest.fixture(scope="module")
 def mooring(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mooring]:
-    """Run the operator."""
-    with running_operator(lab, kube, tmp_path_factory.mktemp("operator")) as running:
+    """Run the operator. Its sweeps come once, and not again while tests count requests."""
+    with running_operator(lab, kube, tmp_path_factory.mktemp("operator"), MOORING_SWEEP_INTERVAL="24h") as running:
         yield running
 
 

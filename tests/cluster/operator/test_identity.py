@@ -36,9 +36,10 @@ MOORING, CORE, RBAC = "mooring.dev", "", "rbac.authorization.k8s.io"
 # Verb, group, resource, name. In each namespace, and in the whole cluster.
 OWN_KINDS, ROLES = ("projects", "githubusers"), ("roles", "clusterroles")
 REFUSED = [
-    *((verb, MOORING, kind, "") for verb in ("create", "update", "patch", "delete") for kind in OWN_KINDS),
+    *((verb, MOORING, kind, "") for verb in ("create", "update", "delete") for kind in OWN_KINDS),
+    ("patch", MOORING, "githubusers", ""),
     *((verb, "apps", "deployments", "") for verb in ("delete", "deletecollection", "update")),
-    *((verb, CORE, "pods", "") for verb in ("get", "list", "create", "delete")),
+    *((verb, CORE, "pods", "") for verb in ("get", "create", "delete")),
     *(("create", CORE, f"pods/{what}", "") for what in ("exec", "attach", "portforward", "ephemeralcontainers")),
     *((verb, CORE, "nodes", "") for verb in ("get", "list", "patch")),
     *((verb, CORE, "namespaces", "") for verb in ("create", "patch", "delete")),

@@ -250,6 +250,7 @@ def faked(people: People, project: str, repository: str, number: int) -> None:
         "repositoryId": number,
         "nodeId": "R_1",
         "fullName": repository,
+        "specName": repository,
         "private": True,
         "branch": "main",
         "headSha": "1" * 40,

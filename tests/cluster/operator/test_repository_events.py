@@ -225,6 +225,12 @@ def test_what_happens_to_an_installation(covered: Shop, hub: Hub) -> None:
         it.people.until("Project", "shop", lambda obj: project(condition(obj or {}, "Ready")), reason, seconds=SECONDS)
         return it.people.until_condition("it", "Ready", status, reason, kind="GitHubInstallation", seconds=SECONDS)
 
+    def hinted(event: str) -> None:
+        def is_told(obj: Object | None) -> bool:
+            return bool((obj or {})["status"]["hint"]["event"] == event)
+
+        it.people.until("GitHubInstallation", "it", is_told, f"the event {event}", seconds=SECONDS)
+
     def well(ready: Object) -> bool:
         return bool(ready.get("status") == "True")
 
@@ -232,8 +238,9 @@ def test_what_happens_to_an_installation(covered: Shop, hub: Hub) -> None:
         return bool(ready.get("status") == "False")
 
     does("suspend")
-    found = settles("False", "InstallationSuspended", ill)
-    assert (found["status"]["phase"], found["status"]["hint"]["event"]) == ("Suspended", "installation")
+    assert settles("False", "InstallationSuspended", ill)["status"]["phase"] == "Suspended"
+    # A Project that looks by itself may learn of it first.
+    hinted("installation")
     does("unsuspend")
     assert settles("True", "Ready", well)["status"]["phase"] == "Active"
     does("permissions", permissions={"metadata": "read"})
@@ -244,8 +251,8 @@ def test_what_happens_to_an_installation(covered: Shop, hub: Hub) -> None:
     does("repositories", remove=["shop"])
     settles("True", "Ready", ill)
     does("repositories", add=["shop"])
-    found = settles("True", "Ready", well)
-    assert found["status"]["hint"]["event"] == "installation_repositories"
+    settles("True", "Ready", well)
+    hinted("installation_repositories")
     does("delete")
     assert settles("False", "InstallationDeleted", ill)["status"]["phase"] == "Deleted"
     assert (pods(it), it.people.rollouts("shop")) == (before, 1)
@@ -259,7 +266,8 @@ def test_a_ping_is_answered_and_recorded_nowhere(shop: Shop, site: Site) -> None
 
     # It is sent beside the answer to whoever made the hook.
     deadline = time.monotonic() + SECONDS
-    while not all(found := answers()) and time.monotonic() < deadline:
+    while 200 not in (found := answers()) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert found == [200]
+    # The operator's own hook has an address where nobody listens.
+    assert sorted(found) == [0, 200]
     assert all(line["event"] != "ping" for line in shop.status["deliveries"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from difflib import unified_diff
 from typing import Any
@@ -19,6 +20,7 @@ from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, People
 from tests.cluster.process import Mooring, policy, running_operator
 from tests.cluster.tenancy import IMAGE, PORTS, Attempt, Identifiers, attempts, disguised, references
+from tests.cluster.token_life import until
 
 # Told of a moment or of one object alone, so that they differ between any two tenants.
 VOLATILE = ("lastTransitionTime", "deployedAt", "updatedAt", "since", "readAt", "fingerprint")
@@ -62,6 +64,8 @@ def test_another_tenants_identifiers_give_nothing(tenants: dict[str, People], hu
     assert uses(hub, mark) == {"owner-acme"}
     assert holders(granted, tokens) == {"user-there-default-token", "user-there-global-default-token"}
 
+    # What the owner and the granted tenant follow is swept for the first time, and not again for hours.
+    until(lambda: tips_asked_for(hub) == {"owner-acme": 3, "owner-project": 1}, "a sweep of each")
     before = everything_of(owner)
     mark = hub.mark()
     for people, names, role in ((intruder, real, "intruder"), (dreamer, absent, "dreamer")):
@@ -197,6 +201,12 @@ def finish(people: People, attempt: Attempt) -> None:
 def uses(hub: Hub, since: int) -> set[str]:
     """Return which of the owner's credentials GitHub has seen."""
     return {entry["credential"] for entry in hub.journal(since) if entry["credential"].startswith("owner-")}
+
+
+def tips_asked_for(hub: Hub) -> dict[str, int]:
+    """Return how often sweeps asked git with each of the owner's credentials."""
+    asked = (entry for entry in hub.journal() if "/info/refs" in entry["path"])
+    return Counter(entry["credential"] for entry in asked if entry["credential"].startswith("owner-"))
 
 
 def requests_about(hub: Hub, since: int, names: Identifiers) -> set[tuple[str, str, str, int]]:

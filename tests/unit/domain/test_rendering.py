@@ -173,12 +173,13 @@ def test_a_version_that_somebody_took_off_or_edited_is_put_back_and_rolls_nothin
 
 
 @pytest.mark.usefixtures("upgraded")
-def test_where_every_mark_was_taken_off_it_is_taken_for_the_first() -> None:
-    found = live(1)
+@pytest.mark.parametrize("version", [1, 2])
+def test_where_every_mark_was_taken_off_the_pods_tell_it(version: int) -> None:
+    found = live(version)
     del found["metadata"]["annotations"]
     wish = wanted(found, made_of())
-    assert version_of(wish) == "1"
-    assert pods(wish) == pods(live(1))
+    assert version_of(wish) == str(version)
+    assert pods(wish) == pods(live(version))
 
 
 def test_what_is_compared_is_drawn_with_the_version_of_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
