@@ -30,7 +30,10 @@ VOLATILE = ("lastTransitionTime", "deployedAt", "updatedAt", "since", "readAt", 
 def mooring(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mooring]:
     """Run the operator with a policy under which tenants may publish."""
     allowed = {"ingress": {"hostSuffixes": ["example.com"]}}
-    with policy(kube, allowed), running_operator(lab, kube, tmp_path_factory.mktemp("tenants")) as running:
+    with (
+        policy(kube, allowed),
+        running_operator(lab, kube, tmp_path_factory.mktemp("tenants"), MOORING_SWEEP_INTERVAL="24h") as running,
+    ):
         yield running
 
 
