@@ -133,7 +133,7 @@ def test_what_is_not_granted_reads_like_what_does_not_exist(lender: Lender, more
     assert "RepositoryNotCovered" in told[0]
     assert "InstallationNotFound" in told[2]
     # Nor does GitHub's answer, or the time that it takes, tell them apart: nothing was asked.
-    # (Tokens of namespaces that other tests have left are ended meanwhile, and what others use is looked at now and then.)
+    # (Tokens of namespaces that other tests have left are ended meanwhile, and what is used there is looked at.)
     asked = [entry["path"] for entry in hub.journal(since) if entry["method"] != "DELETE"]
     assert [path for path in asked if not any(look in path for look in BY_ITSELF)] == []
 
