@@ -269,5 +269,6 @@ def test_a_ping_is_answered_and_recorded_nowhere(shop: Shop, site: Site) -> None
     while 200 not in (found := answers()) and time.monotonic() < deadline:
         time.sleep(0.05)
     # The operator's own hook has an address where nobody listens.
-    assert set(found) == {0, 200}
+    assert 200 in found
+    assert set(found) <= {None, 0, 200}
     assert all(line["event"] != "ping" for line in shop.status["deliveries"])
