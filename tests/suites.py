@@ -43,9 +43,9 @@ LINT = Suite(
 TEST = (
     LINT,
     Suite("verify", 10, (("make", "verify"),)),
-    Suite("unit", 70, ((*PYTEST, "tests/unit"),)),
-    Suite("lab", 150, ((*PYTEST, "-m", "not scale", "tests/lab"),)),
-    Suite("cluster", 900, ((*PYTEST, "-m", "not scale and not vast", "tests/cluster"),)),
+    Suite("unit", 80, ((*PYTEST, "tests/unit"),)),
+    Suite("lab", 260, ((*PYTEST, "-m", "not scale", "tests/lab"),)),
+    Suite("cluster", 1300, ((*PYTEST, "-m", "not scale and not vast", "tests/cluster"),)),
     Suite("demo", 30, ((sys.executable, "-m", "lab.demo", "--once", "--dir", "build/demo"),)),
 )
 # What is a figure has a lab of its own: after thousands of other objects the API server is half as fast.
@@ -61,7 +61,7 @@ SCALE = (
     ),
 )
 NODE = (Suite("node", 90, ((*PYTEST, "tests/node"),), root=True),)
-VAST = (Suite("vast", 480, ((*PYTEST, "-s", "-m", "vast", "tests/cluster"),)),)
+VAST = (Suite("vast", 900, ((*PYTEST, "-s", "-m", "vast", "tests/cluster"),)),)
 SETS = {"test": TEST, "lint": (LINT,), "scale": (*SCALE, *VAST), "vast": VAST, "node": NODE}
 
 COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
