@@ -38,7 +38,7 @@ def rollout(deployment: Mapping[str, Any]) -> Rollout:
     def judged(state: RolloutState, message: str) -> Rollout:
         return Rollout(state, message, desired, ready)
 
-    if int(status.get("observedGeneration", 0)) < int(deployment["metadata"].get("generation", 0)):
+    if not is_seen(deployment):
         return judged(RolloutState.PROGRESSING, "The Deployment's controller has not seen the change yet.")
     if (failure := _failure(status)) is not None:
         return judged(RolloutState.FAILED, failure)
@@ -49,6 +49,12 @@ def rollout(deployment: Mapping[str, Any]) -> Rollout:
     if available < updated:
         return judged(RolloutState.PROGRESSING, f"{available} of {updated} new pods are available.")
     return judged(RolloutState.COMPLETE, f"{available} of {desired} pods are available.")
+
+
+def is_seen(deployment: Mapping[str, Any]) -> bool:
+    """Tell whether the Deployment's controller has seen its newest spec: before that there are no pods of it."""
+    seen = int((deployment.get("status") or {}).get("observedGeneration", 0))
+    return seen >= int(deployment["metadata"].get("generation", 0))
 
 
 def explained(judged: Rollout, why: str | None) -> Rollout:

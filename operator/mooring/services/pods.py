@@ -8,7 +8,7 @@ from datetime import datetime
 
 from mooring.domain import pods as rules
 from mooring.domain.errors import Trouble
-from mooring.domain.rollouts import Rollout, RolloutState, explained
+from mooring.domain.rollouts import Rollout, RolloutState, explained, is_seen
 from mooring.ports import Object
 from mooring.services.platform import Platform
 from mooring.services.store import Key
@@ -40,7 +40,7 @@ class Pods:
         self, key: Key, deployment: Object, judged: Rollout, secrets: Sequence[str]
     ) -> tuple[Rollout, datetime | None]:
         """Add why a rollout is not complete, and say when to look again; not before it has had its time."""
-        if judged.state is RolloutState.COMPLETE or not judged.desired:
+        if judged.state is RolloutState.COMPLETE or not judged.desired or not is_seen(deployment):
             self.forget(key)
             return judged, None
         now = self._platform.clock.now()
