@@ -32,7 +32,7 @@ def mooring(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPathFac
     allowed = {"ingress": {"hostSuffixes": ["example.com"]}}
     with (
         policy(kube, allowed),
-        running_operator(lab, kube, tmp_path_factory.mktemp("tenants"), MOORING_SWEEP_INTERVAL="24h") as running,
+        running_operator(lab, kube, tmp_path_factory.mktemp("tenants"), MOORING_SWEEP_INTERVAL="8h") as running,
     ):
         yield running
 
@@ -68,7 +68,7 @@ def test_another_tenants_identifiers_give_nothing(tenants: dict[str, People], hu
     assert holders(granted, tokens) == {"user-there-default-token", "user-there-global-default-token"}
 
     # What the owner and the granted tenant follow is swept for the first time, and not again for hours.
-    until(lambda: tips_asked_for(hub) == {"owner-acme": 3, "owner-project": 1}, "a sweep of each")
+    until(lambda: tips_asked_for(hub) == {"owner-acme": 3, "owner-project": 1}, "a sweep of each", 60.0)
     before = everything_of(owner)
     mark = hub.mark()
     for people, names, role in ((intruder, real, "intruder"), (dreamer, absent, "dreamer")):
