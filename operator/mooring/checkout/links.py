@@ -22,10 +22,10 @@ def first_leading_out(links: Mapping[str, str], check: Callable[[], None]) -> st
 
 def _leads_out(path: str, links: Mapping[str, str]) -> bool:
     """Follow a link as the kernel would, through other links; .git is no part of the tree."""
-    at, todo = path.split("/")[:-1], [path.rpartition("/")[2]]
+    at, ahead = path.split("/")[:-1], [path.rpartition("/")[2]]
     hops = 0
-    while todo:
-        part = todo.pop()
+    while ahead:
+        part = ahead.pop()
         if part in {"", "."}:
             continue
         if part == "..":
@@ -44,5 +44,5 @@ def _leads_out(path: str, links: Mapping[str, str]) -> bool:
             return True
         if hops > MAX_HOPS:
             return False
-        todo.extend(reversed(target.split("/")))
+        ahead.extend(reversed(target.split("/")))
     return False
