@@ -56,16 +56,16 @@ def _reached(path: Path) -> Path:
 
 def _passes_out(root: Path, path: str) -> bool:
     """Tell whether a link leaves on its way, also through what may be made later, and though it may come back."""
-    at, todo, hops = (root / path).parent, [Path(path).name], 0
-    while todo and hops < 50:
-        part = todo.pop(0)
+    at, ahead, hops = (root / path).parent, [Path(path).name], 0
+    while ahead and hops < 50:
+        part = ahead.pop(0)
         if part == "..":
             at = at.parent
         elif part != ".":
             there = at / part
             if there.is_symlink():
                 hops += 1
-                todo = [*os.readlink(there).split("/"), *todo]  # noqa: PTH115 - a Path would forget a "."
+                ahead = [*os.readlink(there).split("/"), *ahead]  # noqa: PTH115 - a Path would forget a "."
             else:
                 at = there
         if not at.is_relative_to(root):
