@@ -390,6 +390,7 @@ class Projects:
     def _next(self, seen: Seen, outcome: rules.Outcome) -> Again | None:
         """Say when to look again by oneself, or hand over the trouble that says so."""
         worst = outcome.worst()
+        seen.look_behind_memory()
         if (pressing := seen.pressing(self._platform.clock.now())) is not None:
             raise pressing
         if seen.again is not None:
