@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from mooring.checkout import trees
 from mooring.checkout.failures import Failed
@@ -125,6 +125,12 @@ def _where(href: str, what: str, own: Host, stores: frozenset[Host]) -> tuple[Ho
             " that the administrator listed. Ask for that, or turn spec.source.lfs off"
         )
     return host, target
+
+
+def shows(download: Download, *secrets: str) -> bool:
+    """Tell whether one of these secrets would be sent along: in a header, or in the address."""
+    sent = (download.target, *download.headers.values())
+    return any(secret in text or quote(secret, safe="") in text for secret in secrets for text in sent)
 
 
 def _headers(found: Mapping[Any, Any], what: str) -> dict[str, str]:
