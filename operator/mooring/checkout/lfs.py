@@ -15,7 +15,7 @@ from urllib.parse import quote, urlsplit
 from mooring.checkout import trees
 from mooring.checkout.failures import Failed
 from mooring.checkout.trees import Entry
-from mooring.checkout.words import named
+from mooring.checkout.words import basic, named
 from mooring.domain import origins
 from mooring.domain.origins import BadUrl, Host
 
@@ -127,10 +127,20 @@ def _where(href: str, what: str, own: Host, stores: frozenset[Host]) -> tuple[Ho
     return host, target
 
 
-def shows(download: Download, *secrets: str) -> bool:
-    """Tell whether one of these secrets would be sent along: in a header, or in the address."""
+def harmless(download: Download, own: Host, token: str | None) -> Download:
+    """Return a download; raise Failed where it would bring the repository's credential to another host.
+
+    A server was shown it in the question, and may write it into the answer.
+    """
+    if token is None or download.host == own:
+        return download
     sent = (download.target, *download.headers.values())
-    return any(secret in text or quote(secret, safe="") in text for secret in secrets for text in sent)
+    if any(form in text for secret in (token, basic(token)) for form in (secret, quote(secret)) for text in sent):
+        raise Failed(
+            f"the answer about the large file {download.pointer.oid[:12]} would send the repository's own credential to"
+            f" {download.host}. Have {own} give that host a credential of its own, or turn spec.source.lfs off"
+        )
+    return download
 
 
 def _headers(found: Mapping[Any, Any], what: str) -> dict[str, str]:
