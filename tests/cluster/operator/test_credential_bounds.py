@@ -35,7 +35,10 @@ def second(hub: Hub, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hub]:
         second.seed(
             users=[{"login": "alice"}],
             organizations=[{"login": "acme", "members": {"alice": "admin"}}],
-            repositories=[{"owner": "acme", "name": "shop", "private": True, "files": {"index.html": "second"}}],
+            repositories=[
+                {"owner": "acme", "name": "shop", "private": True, "files": {"index.html": "second"}},
+                {"owner": "acme", "name": "open", "files": {"index.html": "second"}},
+            ],
         )
         yield second
         assert second.violations() == []
@@ -136,28 +139,33 @@ def test_two_githubs_with_the_same_names(site: Site, proxy: Sink) -> None:
     people = site.people
     for kind, name in product(("GitHubUser", "GitHubInstallation"), site.hubs):
         people.until_condition(name, "Ready", "True", "Ready", kind=kind)
-    wanted: dict[str, tuple[str, bool]] = {}
+    # Where it is fetched from, whether it works, and whether its pods get a credential.
+    wanted: dict[str, tuple[str, bool, bool]] = {}
     for (at, hub), user, lender in product(site.hubs.items(), site.hubs, (None, *site.hubs)):
         source: dict[str, Any] = {"github": {"repository": "acme/shop", "host": host_of(hub)}}
         more = {"installationRef": {"name": lender}} if lender else {}
         project(people, f"{at}-{user}-{lender or 'none'}", source, userRef={"name": user}, **more)
         # Where there is an installation, it alone fetches.
-        wanted[f"{at}-{user}-{lender or 'none'}"] = (at, at == (lender or user))
+        wanted[f"{at}-{user}-{lender or 'none'}"] = (at, at == (lender or user), True)
     for (at, hub), whose in product(site.hubs.items(), site.hubs):
-        by_url = {"git": {"url": f"{hub.web_url}/acme/shop.git"}}
-        project(people, f"url-{at}-{whose}", by_url, userRef={"name": whose})
-        wanted[f"url-{at}-{whose}"] = (at, at == whose)
+        by_url, theirs = {"git": {"url": f"{hub.web_url}/acme/shop.git"}}, {"name": whose}
+        project(people, f"url-{at}-{whose}", by_url, userRef=theirs)
+        wanted[f"url-{at}-{whose}"] = (at, at == whose, True)
+        # What everybody may read works anyway, and is fetched without the other's token.
+        public: dict[str, Any] = {"github": {"repository": "acme/open", "host": host_of(hub)}}
+        project(people, f"open-{at}-{whose}", public, userRef=theirs)
+        wanted[f"open-{at}-{whose}"] = (at, True, at == whose)
     for at, hub in site.hubs.items():
         # A Project's own token is for the GitHub that its source names, whose else.
         named: dict[str, Any] = {"github": {"repository": "acme/shop", "host": host_of(hub)}}
         project(people, f"own-{at}", named, token={"secretRef": {"name": f"pat-{at}"}})
-        wanted[f"own-{at}"] = (at, True)
-    for name, (at, fits) in wanted.items():
+        wanted[f"own-{at}"] = (at, True, True)
+    for name, (at, works, credited) in wanted.items():
         found = people.settled(name, seconds=60)
-        assert (condition(found, "Ready")["status"] == "True") is fits, (name, found["status"])
+        assert (condition(found, "Ready")["status"] == "True") is works, (name, found["status"])
         told = fetching(people, name)
         if told is None or told.token is None:
-            assert not fits, name
+            assert not (works and credited), name
             continue
         # Also where the Project does not work: no pod is told to take a credential elsewhere.
         assert told.url.startswith(f"{site.hubs[at].web_url}/"), name

@@ -37,7 +37,9 @@ class Lure:
         assert self.caught() == set()
         assert self.sink.spoken == []
 
-    async def unguarded(self, *options: str, command: tuple[str, ...] = ("ls-remote",), **environment: str) -> None:
+    async def unguarded(
+        self, *options: str, command: tuple[str, ...] = ("ls-remote",), environment: Mapping[str, str] | None = None
+    ) -> None:
         """Have plain git ask for the repository, and show its token to whomever it talks to.
 
         How that ends is no matter; what came of it, the sink knows.
@@ -47,7 +49,7 @@ class Lure:
         pairs = (("Authorization: Basic ", basic(token)), ("X: ", token))
         sent = [f"http.extraHeader={name}{word}" for name, word in pairs]
         chosen = [word for option in (*sent, "credential.helper=", *options) for word in ("-c", option)]
-        await self.plain((*chosen, *command, self.site.url("web")), environment)
+        await self.plain((*chosen, *command, self.site.url("web")), environment or {})
 
     async def plain(self, arguments: tuple[str, ...], environment: Mapping[str, str]) -> None:
         """Run git in this environment, and in nothing else of ours."""

@@ -39,7 +39,8 @@ async def test_redirects_of_git(lure: Lure, place: str) -> None:
     """Whatever the status, whichever the request, however the address is written."""
     revision = lure.site.commit("web", {"a.txt": "1\n"})
     path = f"/acme/web.git/{place}"
-    addresses = elsewhere(lure, path)
+    # As whole as GitHub writes it where a repository has another name by now.
+    addresses = elsewhere(lure, path + ("?service=git-upload-pack" if place == "info/refs" else ""))
     for number, address in enumerate(addresses):
         status = STATUSES[number % len(STATUSES)]
         if number < len(STATUSES):

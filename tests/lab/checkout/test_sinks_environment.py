@@ -29,7 +29,7 @@ def demanding(site: Site) -> str:
 async def in_these_surroundings(lure: Lure, folder: Path, environment: Mapping[str, str]) -> None:
     """Hold that plain git gives the token away, and that the checkout works and does not."""
     site, revision = lure.site, demanding(lure.site)
-    await lure.unguarded(**environment)
+    await lure.unguarded(environment=environment)
     assert lure.caught(_everything(folder)) == TOKEN, "the lure does not work"
     lure.sink.forget()
     for path in _files(folder / "written"):
