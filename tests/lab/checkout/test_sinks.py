@@ -95,7 +95,7 @@ async def test_large_files_that_are_said_to_be_elsewhere(lure: Lure) -> None:
     files = large(lure.site)
     for echo in (False, True):
         lure.site.server.large_files.echo = echo
-        for address in elsewhere(lure, ""):
+        for address in elsewhere(lure, "")[: 2 if echo else None]:
             lure.site.server.large_files.store = address
             said = await lure.site.refused(files, lfs=True)
             assert "large file" in said, address
