@@ -19,8 +19,10 @@ import pytest
 
 from lab.github.sinks import Sink
 from mooring.domain.manifests import checkout
+from mooring.domain.names import EFFECTIVE_TOKEN_KEY
 from tests.cluster.conftest import PATIENCE, ROOT
-from tests.cluster.harness import Hub, Object, People
+from tests.cluster.harness import Hub, People
+from tests.cluster.operator.apps import data_of
 
 CONTROL_TOKEN = "control-token-of-the-second"
 
@@ -94,12 +96,7 @@ def fetching(people: People, project: str) -> Fetching | None:
     url = next(text.removeprefix("--url=") for text in arguments if text.startswith("--url="))
     names = [one["secret"]["secretName"] for one in pod["volumes"] if one["name"] == checkout.CREDENTIAL_VOLUME]
     secret = people.get("Secret", names[0]) if names else None
-    return Fetching(arguments, url, tokens_of(secret)[0] if secret is not None else None)
-
-
-def tokens_of(secret: Object) -> list[str]:
-    """Return the values of a Secret."""
-    return [base64.b64decode(value).decode() for value in (secret.get("data") or {}).values()]
+    return Fetching(arguments, url, data_of(secret)[EFFECTIVE_TOKEN_KEY] if secret is not None else None)
 
 
 def checkout_as_the_pod(found: Fetching, folder: Path, ca_file: str) -> tuple[int, str, dict[str, str]]:
@@ -109,14 +106,11 @@ def checkout_as_the_pod(found: Fetching, folder: Path, ca_file: str) -> tuple[in
     workspace.mkdir(parents=True)
     if found.token is not None:
         credential.write_text(found.token)
-    replaced = {"--destination": str(workspace), "--credential-file": str(credential)}
-    names = (text.partition("=")[0] for text in found.arguments)
-    given = [
-        f"{name}={replaced[name]}" if name in replaced else text
-        for name, text in zip(names, found.arguments, strict=True)
-    ]
+    places = {"--destination": workspace, "--credential-file": credential, "--ca-file": ca_file}
+    kept = [text for text in found.arguments if text.partition("=")[0] not in places]
+    placed = {name: place for name, place in places.items() if name != "--credential-file" or found.token is not None}
     ran = subprocess.run(
-        [sys.executable, "-m", "mooring", *given, f"--ca-file={ca_file}"],
+        [sys.executable, "-m", "mooring", *kept, *(f"{name}={place}" for name, place in placed.items())],
         cwd=folder,
         env={"PATH": "/usr/bin:/bin:/usr/local/bin", "PYTHONPATH": str(ROOT / "operator"), "HOME": str(folder)},
         stdin=subprocess.DEVNULL,
@@ -126,8 +120,8 @@ def checkout_as_the_pod(found: Fetching, folder: Path, ca_file: str) -> tuple[in
         check=False,
     )
     files = {str(path.relative_to(workspace)): path for path in workspace.rglob("*") if path.is_file()}
-    kept = {name: path.read_text(errors="replace") for name, path in files.items() if not name.startswith(".git/")}
-    return ran.returncode, ran.stderr, kept
+    left = {name: path.read_text(errors="replace") for name, path in files.items() if not name.startswith(".git/")}
+    return ran.returncode, ran.stderr, left
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import Any
 import pytest
 
 from lab import Lab
-from tests.cluster.bounds import Prize, checkout_as_the_pod, fetching, tagged, tokens_of
+from tests.cluster.bounds import Prize, checkout_as_the_pod, fetching, tagged
 from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, Object, People, condition
-from tests.cluster.operator.apps import clone_secret, install, make_app, output, put_app
+from tests.cluster.operator.apps import clone_secret, data_of, install, make_app, output, put_app
 from tests.cluster.process import SYSTEM, Mooring, policy, running_operator
 
 KIND, OPERATORS_APP = "GitHubInstallation", "mooring-github-app"
@@ -58,7 +58,7 @@ class Tenant:
 
     def tokens(self) -> dict[str, str]:
         """Return every token in a Secret of the namespace, and which Secret that is."""
-        values = ((value, secret) for secret in self.people.list("Secret") for value in tokens_of(secret))
+        values = ((value, secret) for secret in self.people.list("Secret") for value in data_of(secret).values())
         return {value: secret["metadata"]["name"] for value, secret in values if value.startswith("gh")}
 
 
