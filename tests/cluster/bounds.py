@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -112,7 +113,7 @@ def checkout_as_the_pod(found: Fetching, folder: Path, ca_file: str) -> tuple[in
     ran = subprocess.run(
         [sys.executable, "-m", "mooring", *kept, *(f"{name}={place}" for name, place in placed.items())],
         cwd=folder,
-        env={"PATH": "/usr/bin:/bin:/usr/local/bin", "PYTHONPATH": str(ROOT / "operator"), "HOME": str(folder)},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT / "operator"), "HOME": str(folder)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -154,7 +155,7 @@ class Prize:
         ran = subprocess.run(
             ["git", "-c", f"http.extraHeader=Authorization: Basic {_basic(token)}", "ls-remote", self.url],
             cwd=folder,
-            env={"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": "/nonexistent", "GIT_TERMINAL_PROMPT": "0"}
+            env={"PATH": os.environ["PATH"], "HOME": "/nonexistent", "GIT_TERMINAL_PROMPT": "0"}
             | {"GIT_SSL_CAINFO": self.hub.ca_file, "GIT_CONFIG_NOSYSTEM": "1"},
             stdin=subprocess.DEVNULL,
             capture_output=True,

@@ -6,6 +6,7 @@ intruder's Secrets, and what its pods get, is really tried, by the API, by git a
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -230,7 +231,7 @@ def push_submodule(tenant: Tenant, repository: str, url: str, commit: str, folde
         ("-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "--quiet", "--message=x"),
         ("push", "--quiet", "--force", prize.url.replace("://", f"://x:{tenant.token}@"), "main"),
     ):
-        environment = {"PATH": "/usr/bin:/bin:/usr/local/bin", "HOME": str(folder), "GIT_SSL_CAINFO": prize.hub.ca_file}
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "GIT_SSL_CAINFO": prize.hub.ca_file}
         subprocess.run(["git", *command], cwd=folder, env=environment, check=True, timeout=60)
 
 
