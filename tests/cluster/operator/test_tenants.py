@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from collections.abc import Iterator, Mapping
 from difflib import unified_diff
 from typing import Any
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from lab import Lab
-from tests.cluster.conftest import Kube
+from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.harness import Hub, People
 from tests.cluster.process import Mooring, policy, running_operator
 from tests.cluster.tenancy import IMAGE, PORTS, Attempt, Identifiers, attempts, disguised, references
@@ -82,8 +83,11 @@ def test_another_tenants_identifiers_give_nothing(mooring: Mooring, tenants: dic
                 for attempt in attempts(names, people.namespace, kind):
                     act(people, attempt)
 
-    differences = list(unified_diff(words(intruder, real), words(dreamer, absent), lineterm=""))
-    assert not differences, "\n".join(differences)
+    # The counts of users come some seconds after their Projects.
+    deadline = time.monotonic() + PATIENCE
+    while differences := list(unified_diff(words(intruder, real), words(dreamer, absent), lineterm="")):
+        assert time.monotonic() < deadline, "\n".join(differences)
+        time.sleep(0.5)
     assert uses(hub, mark) == set()
     assert holders(intruder, tokens) == set()
     assert requests_about(hub, mark, real) == requests_about(hub, mark, absent)
