@@ -7,6 +7,7 @@ Kubernetes tells a pod to end and its Services to forget it at the same moment, 
 later. A workload that listens on a port is told to end only after that: else a rollout would refuse requests.
 """
 
+from mooring.domain.manifests import checkout
 from mooring.domain.manifests.deployment import DeploymentInputs, deployment
 from mooring.domain.manifests.metadata import Manifest
 from mooring.domain.resources.project import Project
@@ -27,6 +28,8 @@ def second(project: Project, inputs: DeploymentInputs) -> Manifest:
     seconds = _seconds(project)
     if seconds:
         pod["containers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": seconds}}}
+    if inputs.source is not None:
+        checkout.add_authorities(manifest["spec"]["template"], inputs.source)
     return manifest
 
 

@@ -17,6 +17,7 @@ from mooring.domain.manifests import (
     token_secret,
 )
 from mooring.domain.manifests.checkout import credential_of
+from mooring.domain.manifests.second import second
 from mooring.domain.reasons import Reason
 from mooring.domain.resources import Project
 from mooring.domain.resources.project_status import RevisionStatus
@@ -126,9 +127,20 @@ def test_the_checkout_gets_nothing_of_the_workload() -> None:
         "mooring-workspace",
         "mooring-checkout-tmp",
         "mooring-checkout-credential",
+        "mooring-checkout-authorities",
     }
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
+
+
+def test_another_authority_rolls_nothing_where_a_secret_has_it() -> None:
+    """Else a thousand Projects would roll at the moment when a certificate is renewed."""
+    project = Case({"workload": WORKLOAD}, DeploymentInputs(revision=revision())).project()
+    for secret, same in (("shop-default-token", True), (None, False)):
+        sources = [checkout(credential_secret=secret, authorities=it) for it in ("-- a --", "-- b --", None)]
+        drawn = [second(project, DeploymentInputs(revision=revision(), source=source)) for source in sources]
+
+        assert (drawn[0] == drawn[1] == drawn[2]) is same
 
 
 def test_the_workload_does_not_see_the_clone_credential() -> None:
