@@ -232,6 +232,48 @@ def test_the_workload_starts_in_its_source(workload: dict[str, Any], with_source
     assert pod(inputs, **workload)["containers"][0].get("workingDir") == expected
 
 
+TCP, UDP = {"containerPort": 8080}, {"containerPort": 53, "protocol": "UDP"}
+OWN = {"exec": {"command": ["true"]}}
+
+
+@pytest.mark.parametrize(
+    ("workload", "port"),
+    [
+        ({}, None),
+        ({"ports": [UDP]}, None),
+        ({"ports": [UDP, TCP, {"containerPort": 9090}]}, 8080),
+        ({"ports": [TCP, {"containerPort": 80, "name": "http"}]}, 80),
+        ({"ports": [{"containerPort": 54, "name": "http", "protocol": "UDP"}, TCP]}, 8080),
+        ({"ports": [TCP], "startupProbe": OWN, "livenessProbe": OWN}, 8080),
+    ],
+)
+def test_who_listens_gets_requests_once_it_does(workload: dict[str, Any], port: int | None) -> None:
+    project = Case({"workload": {**WORKLOAD, **workload}}, DeploymentInputs(revision=revision())).project()
+    container = second(project, DeploymentInputs(revision=revision()))["spec"]["template"]["spec"]["containers"][0]
+
+    probe = {"tcpSocket": {"port": port}, "periodSeconds": 2, "failureThreshold": 5}
+    assert container.get("readinessProbe") == (None if port is None else probe)
+
+
+def test_a_probe_of_ones_own_stands() -> None:
+    spec = {"workload": {**WORKLOAD, "ports": [TCP], "readinessProbe": OWN}}
+    project = Case(spec, DeploymentInputs(revision=revision())).project()
+    container = second(project, DeploymentInputs(revision=revision()))["spec"]["template"]["spec"]["containers"][0]
+
+    assert container["readinessProbe"] == OWN
+
+
+@pytest.mark.parametrize(("grace", "sleeps"), [(None, 5), (60, 5), (10, 5), (6, 3), (1, 0), (0, 0)])
+def test_who_listens_ends_after_it_was_forgotten_and_has_time_left(grace: int | None, sleeps: int) -> None:
+    workload = {**WORKLOAD, "ports": [TCP], **({} if grace is None else {"terminationGracePeriodSeconds": grace})}
+    project = Case({"workload": workload}, DeploymentInputs(revision=revision())).project()
+    spec = second(project, DeploymentInputs(revision=revision()))["spec"]
+    container = spec["template"]["spec"]["containers"][0]
+
+    assert container.get("lifecycle") == ({"preStop": {"sleep": {"seconds": sleeps}}} if sleeps else None)
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+
+
 # --- service and ingress ---
 
 
