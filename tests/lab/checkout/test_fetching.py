@@ -36,6 +36,15 @@ async def test_a_private_repository_at_exactly_one_commit(site: Site) -> None:
     assert not os.access(site.workspace / "README.md", os.X_OK)
 
 
+async def test_a_commit_of_a_branch_with_slashes(site: Site) -> None:
+    """Pods know commits alone, so a branch may be called what it likes, and move on."""
+    site.commit("web", FILES)
+    revision = site.commit_tree("web", site.tree("web", {"b.txt": "2\n"}), branch="feature/deep/--x#1")
+    assert (await site.checkout(site.wanted(revision))).failed is None
+    assert site.files() == {"b.txt": "2\n"}
+    assert site.git("rev-parse", "HEAD") == revision
+
+
 @pytest.mark.parametrize(
     ("path", "found"),
     [
@@ -57,6 +66,15 @@ async def test_a_part_of_a_repository(site: Site, path: str, found: set[str]) ->
     assert (await site.checkout(site.wanted(revision, path=path))).done == (
         f"{revision} of {site.url('web')} is in {site.workspace} already; nothing was fetched"
     )
+
+
+async def test_authorities_that_come_late(site: Site) -> None:
+    """A Secret without them starts the pod all the same; it says what is wrong, and the next container has them."""
+    revision, file = site.commit("web", FILES), site.folder / "ca.crt"
+    ended = await site.checkout(site.wanted(revision, ca_file=str(file)))
+    assert "is not trusted here. Correct it there, or trust its authority" in str(ended.failed)
+    file.write_bytes(site.server.ca_file.read_bytes())
+    assert (await site.checkout(site.wanted(revision, ca_file=str(file)))).failed is None
 
 
 async def test_a_path_that_is_not_there(site: Site) -> None:
