@@ -145,9 +145,6 @@ def lasting(obj: Object) -> dict[str, Any]:
     rest = {**obj, "metadata": metadata}
     if not obj["apiVersion"].startswith("mooring.dev"):
         rest.pop("status", None)
-    if obj["kind"] == "Secret":
-        # The lab's authority is another each time, and earlier releases told pods of none.
-        rest["data"] = {key: value for key, value in (obj.get("data") or {}).items() if key != "ca.crt"}
     return without_life(rest)
 
 
@@ -161,7 +158,7 @@ def without_life(obj: dict[str, Any]) -> dict[str, Any]:
     if holds_installation_token(obj):
         life = {"mooring.dev/issued-at", "mooring.dev/expires-at", "mooring.dev/token-fingerprint"}
         notes = {name: it for name, it in obj["metadata"]["annotations"].items() if name not in life}
-        return {**obj, "data": set(obj["data"]), "metadata": {**obj["metadata"], "annotations": notes}}
+        return {**obj, "data": set(obj["data"]) - {"ca.crt"}, "metadata": {**obj["metadata"], "annotations": notes}}
     if obj["kind"] == "GitHubInstallation":
         return {**obj, "status": {name: it for name, it in obj["status"].items() if name != "tokenExpiresAt"}}
     return obj
