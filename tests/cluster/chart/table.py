@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.cluster.chart.rendering import GONE
+from tests.cluster.chart.rendering import GONE, merged, nested
 
 OPERATOR, GATEWAY, RELEASE = "Deployment/mooring-operator", "Deployment/mooring-gateway", "Job/mooring-release"
 SERVICE, BOTH = "Service/mooring-gateway", "Deployment/mooring-*"
@@ -31,7 +31,7 @@ class Case:
 
     leaf: str
     value: Any
-    # By a pattern of objects. Each pattern must match an object that changes, and each such object a pattern.
+    # By a pattern of objects. All that match change where something is said of them, else at least one; no other does.
     changes: Mapping[str, Stands]
     # What has to be set for it to mean anything.
     beside: Mapping[str, Any] = field(default_factory=dict)
@@ -143,6 +143,18 @@ RIGHTS = (
         },
         SIDECAR,
     ),
+    Case(
+        "serviceAccount.gatewayName",
+        GATEWAY_NAME,
+        {
+            GATEWAY: {f"{POD}/serviceAccountName": GATEWAY_NAME},
+            "ServiceAccount/*": {},
+            "ClusterRole/*": {},
+            "ClusterRoleBinding/*": {},
+            "Role/mooring-operator": {"rules/7/resourceNames": [GATEWAY_NAME]},
+            "ValidatingAdmissionPolicy*/*": {},
+        },
+    ),
     Case("admissionPolicy.install", False, {"ValidatingAdmissionPolicy*/mooring-gateway": {"": GONE}}),
     Case("crds.install", False, {"CustomResourceDefinition/*.mooring.dev": {"": GONE}}),
 )
@@ -177,6 +189,12 @@ GITHUB = (
         "root.pem",
         {OPERATOR: {f"{CA_VOLUME}/configMap/items": [{"key": "root.pem", "path": "ca.crt"}]}},
         {"github": {"caConfigMap": "ca"}},
+    ),
+    Case(
+        "github.caKey",
+        "root.pem",
+        {OPERATOR: {f"{CA_VOLUME}/secret/items": [{"key": "root.pem", "path": "ca.crt"}]}},
+        {"github": {"caSecret": "ca"}},
     ),
     Case(
         "github.appSecret",
@@ -257,7 +275,8 @@ WEBHOOKS = (
         {
             OPERATOR: BESIDE,
             GATEWAY: {"": GONE},
-            "*/mooring-gateway": {},
+            "PodDisruptionBudget/mooring-gateway": {"": GONE},
+            "NetworkPolicy/mooring-gateway": {"": GONE},
             SERVICE: {"spec/selector/app.kubernetes.io~1component": "operator"},
             EGRESS: {"spec/ingress/0/ports/*/port": [8081, 8082], "spec/ingress/1/ports/*/port": 8080},
         },
@@ -378,3 +397,21 @@ METRICS = (
 )
 
 CASES = (*IMAGE, *RIGHTS, *GITHUB, *POLICIES, *SETTINGS, *WEBHOOKS, *ROUTES, *NETWORK, *METRICS)
+# Values whose case takes away what others need, or cannot stand beside another one.
+OFF = {
+    "admissionPolicy.install",
+    "crds.install",
+    "github.caSecret",
+    "networkPolicy.enabled",
+    "podDisruptionBudget.enabled",
+    "uninstall.release",
+}
+
+
+def everything() -> dict[str, Any]:
+    """Return values with everything switched on at once."""
+    values: dict[str, Any] = {}
+    for case in CASES:
+        if case.leaf not in OFF:
+            values = merged(values, merged(case.beside, nested(case.leaf, case.value)))
+    return merged(values, {"github": {"caSecret": ""}, "gateway": {"mode": "Sidecar"}})

@@ -13,26 +13,12 @@ import pytest
 
 from mooring.domain.policy import parse_policy
 from mooring.settings import Settings
-from tests.cluster.chart.rendering import Documents, merged, nested, render
-from tests.cluster.chart.table import CASES
+from tests.cluster.chart.rendering import Documents, merged, render
+from tests.cluster.chart.table import SIDECAR, everything
 from tests.cluster.conftest import Kube
 
 SYSTEM = "mooring-system"
 FOREIGN = {"ServiceMonitor", "PrometheusRule", "HTTPRoute"}
-# Values that stand for the absence of what the others need.
-OFF = {"github.caSecret", "crds.install", "networkPolicy.enabled", "podDisruptionBudget.enabled"}
-
-
-def everything() -> dict[str, Any]:
-    """Return values with everything switched on at once."""
-    values: dict[str, Any] = {}
-    for case in CASES:
-        if case.leaf not in OFF:
-            values = merged(values, merged(case.beside, nested(case.leaf, case.value)))
-    return merged(values, {"uninstall": {"release": True}, "admissionPolicy": {"install": True}})
-
-
-SIDECAR = {"gateway": {"mode": "Sidecar"}}
 VALUES = {
     "default": {},
     "sidecar": SIDECAR,
