@@ -280,3 +280,18 @@ def test_a_leader_that_renews_in_the_same_moment_is_beaten_all_the_same() -> Non
     assert asyncio.run(finished(world, work.run(keys=False))).released == 1
     assert world.lease is not None
     assert world.lease.holder == "release"
+
+
+def test_whoever_uninstalls_has_a_whole_minute_for_it() -> None:
+    async def story() -> None:
+        world, store = World(), Store(thing("Project", "shop", HOOK))
+
+        def slowly(_obj: Object) -> None:
+            world.now += 9
+
+        store.before_write = slowly
+        await finished(world, release(world, store).run(keys=False), 0.0)
+        assert world.lease is not None
+        assert world.lease.renewed == f"release {world.now}"
+
+    asyncio.run(story())
