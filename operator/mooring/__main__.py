@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mooring.settings import Command, Settings
 
 OK, NO, BAD_INPUT = 0, 1, 2
+KUSTOMIZATION = "kustomization.yaml"
 
 
 class InputError(Exception):
@@ -45,6 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_process(commands, "operator", "reconcile Projects, GitHubUsers and GitHubInstallations", _operator)
     _add_process(commands, "gateway", "verify webhooks and record them", _gateway)
+    _add_release(commands)
     _add_checkout(commands)
     _add_crds(commands)
     _add_rbac(commands)
@@ -225,6 +227,51 @@ async def _serve_gateway(settings: "Settings") -> int:
     return OK
 
 
+# --- mooring release ---
+
+
+def _add_release(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    command = commands.add_parser(
+        "release",
+        help="let go of what Mooring keeps, before it is uninstalled",
+        description="Stop the operators for a minute, and take Mooring's finalizers from all objects.",
+        allow_abbrev=False,
+    )
+    command.add_argument("--keys", action="store_true", help="have the Secret mooring-webhook go, too")
+    command.set_defaults(run=_release)
+
+
+def _release(options: argparse.Namespace) -> int:
+    return _run_process("release", lambda settings: _serve_release(settings, keys=options.keys), _release_ended)
+
+
+def _release_ended(problem: Exception) -> int:
+    import logging
+
+    logging.getLogger("mooring").critical("mooring release ends; run it again.", exc_info=problem)
+    return NO
+
+
+async def _serve_release(settings: "Settings", *, keys: bool) -> int:
+    import logging
+    import os
+
+    from mooring import wiring_release
+    from mooring.cluster.connection import ConfigurationError
+    from mooring.domain.errors import Trouble
+
+    try:
+        async with wiring_release.release(settings, os.environ) as release:
+            outcome = await release.run(keys=keys)
+    except ConfigurationError as problem:
+        return _refuse(problem)
+    except Trouble as trouble:
+        sys.stderr.write(f"mooring: {trouble.message.removesuffix(' It is tried again.')} Run this again.\n")
+        return NO
+    logging.getLogger("mooring").log(logging.ERROR if outcome.failed else logging.INFO, "%s.", outcome)
+    return NO if outcome.failed else OK
+
+
 # --- mooring checkout ---
 
 
@@ -358,8 +405,8 @@ def _rbac(options: argparse.Namespace) -> int:
         found = {
             path.name: path.read_text(encoding="utf-8", errors="replace")
             for path in folder.iterdir()
-            # A chart has templates that are not generated.
-            if path.suffix == ".yaml" and (path.name in wanted or not options.chart)
+            # A chart has templates that are not generated, and a folder says to kustomize what is in it.
+            if path.suffix == ".yaml" and (path.name in wanted or not (options.chart or path.name == KUSTOMIZATION))
         }
     except OSError as problem:
         raise InputError(f"cannot read {folder}: {problem.strerror}; name a folder with Roles") from None

@@ -27,13 +27,14 @@ from pydantic import (
 )
 
 from mooring.domain import origins
+from mooring.domain.names import GATEWAY_ACCOUNT
 
 PREFIX = "MOORING_"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 # The processes that have settings. They may share one environment, so what one alone uses is not held against the
 # other: it need not be set, and its files need not be there.
-Command = Literal["operator", "gateway"]
+Command = Literal["operator", "gateway", "release"]
 Network = IPv4Network | IPv6Network
 
 # Variables of our name that are not the product's, each with its reason.
@@ -329,9 +330,10 @@ class Settings(BaseModel):
     """The folder where the Secret `mooring-webhook` is mounted, with what the gateway has to know. Required for the
     gateway; the operator does not use it."""
     gateway_token_dir: GatewayCredential | None = None
-    """A folder, in memory, in which the operator keeps a short-lived credential of the service account
-    `mooring-gateway` for the gateway beside it, as files `token`, `ca.crt` and `namespace`. Default: none; the gateway
-    then has its own."""
+    """A folder, in memory, in which the operator keeps a short-lived credential of the gateway's service account for
+    the gateway beside it, as files `token`, `ca.crt` and `namespace`. Default: none; the gateway then has its own."""
+    gateway_account: ObjectName = GATEWAY_ACCOUNT
+    """The gateway's service account, in the namespace of the process. Default: `mooring-gateway`."""
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(parse_networks)] = ()
     """The addresses or networks of the proxies before the gateway whose `X-Forwarded-For` is believed, with commas
     between them. Default: none."""
@@ -381,6 +383,7 @@ VARIABLES = {PREFIX + name.upper(): field.description or "" for name, field in S
 _REQUIRED: Mapping[Command, tuple[str, ...]] = {
     "operator": ("MOORING_NAMESPACE", "MOORING_CHECKOUT_IMAGE"),
     "gateway": ("MOORING_NAMESPACE", "MOORING_WEBHOOK_DIR"),
+    "release": ("MOORING_NAMESPACE",),
 }
 _WANTED = {
     "MOORING_NAMESPACE": "name the namespace that Mooring runs in, such as mooring-system",

@@ -1,4 +1,4 @@
-"""The Helm chart, rendered by Helm: for the defaults, exactly what the manifests say."""
+"""The chart's rights, rendered by Helm: for the defaults, exactly what the manifests say."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def helm() -> Path:
 
 
 def rendered(helm: Path, folder: Path, *options: str, namespace: str = "mooring-system") -> Documents:
-    """Render the chart. Helm keeps nothing of its own outside the folder."""
+    """Render the rights. Helm keeps nothing of its own outside the folder."""
     done = subprocess.run(
-        [helm, "template", "mooring", CHART, "--namespace", namespace, *options],
+        [helm, "template", "mooring", CHART, "--namespace", namespace, "--show-only", "templates/rbac.yaml", *options],
         env={"HOME": str(folder)},
         capture_output=True,
         text=True,
