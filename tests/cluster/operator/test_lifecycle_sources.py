@@ -8,6 +8,7 @@ import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lab import binaries
@@ -365,7 +366,8 @@ def shell(people: People, command: str, words: Mapping[str, str]) -> str:
     environment = {
         "PATH": f"{folder}:{os.environ['PATH']}",
         "KUBECONFIG": people.kube.kubeconfig,
-        "HOME": "/nonexistent",
+        # What kubectl keeps of the API stays with the cluster that it is about.
+        "HOME": str(Path(people.kube.kubeconfig).parent),
     }
     done = subprocess.run(
         ["bash", "-euc", command], env=environment, capture_output=True, text=True, timeout=60, check=False
