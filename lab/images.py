@@ -10,18 +10,16 @@ Everything is a docker-archive. Root is needed throughout, as it is for the node
 import contextlib
 import fcntl
 import hashlib
-import json
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lab import binaries, cache
-from lab.archives import Contents, write_archive
+from lab.archives import Contents, described, write_archive
 from lab.binaries.progress import duration, say
 from lab.binaries.tools import target
 from lab.errors import LabError, UsageError
@@ -34,6 +32,8 @@ SUITE = "bookworm"
 PACKAGES = ("ca-certificates", "git", "python3")
 PYTHON_VERSION = "3.11"  # of that suite
 BASE_NAME = "mooring.dev/lab/base"
+BASE_FORM = "2"  # of the archive; another number makes it anew
+STORE_BYTES = 4 << 30  # above this the builder starts with an empty store again
 BASE_SECONDS = 1800.0
 BUILD_SECONDS = 1800.0
 PLATFORMS = {"linux-amd64": "x86_64", "linux-arm64": "aarch64"}
@@ -42,7 +42,7 @@ PLATFORMS = {"linux-amd64": "x86_64", "linux-arm64": "aarch64"}
 def base_image(suite: str = SUITE, packages: Sequence[str] = PACKAGES) -> Path:
     """A minimal Debian with these packages, as an image. Made once, then kept in the cache."""
     _require("mmdebstrap")
-    key = hashlib.sha256("\0".join([suite, target(), *sorted(packages)]).encode()).hexdigest()[:16]
+    key = hashlib.sha256("\0".join([BASE_FORM, suite, target(), *sorted(packages)]).encode()).hexdigest()[:16]
     path = _home() / f"base-{suite}-{key}.tar"
     with _alone("base"):
         if not path.exists():
@@ -58,15 +58,25 @@ def build(
     args: Mapping[str, str] | None = None,
     *,
     volumes: Mapping[Path, str] | None = None,
+    copied: Sequence[str] = (),
 ) -> Path:
     """Build a Dockerfile whose base is in the archive `base`; what comes of it is an archive in the cache.
 
     `args` are build arguments. `volumes` are folders or files of this machine that RUN sees and the image lacks.
+    `copied` names all in the context that the Dockerfile copies: as long as none of that has changed, nothing is done.
     """
     _require("buildah")
     result = _home() / f"{hashlib.sha256(tag.encode()).hexdigest()[:16]}.tar"
+    stamp = result.with_suffix(".made-of")
+    made_of = _fingerprint(
+        [dockerfile, *(context / name for name in copied)], [name_of(base), repr(args), repr(volumes)]
+    )
     with _alone("build"):
+        if copied and result.exists() and stamp.exists() and stamp.read_text() == made_of:
+            return result
+        _limit_store()
         _provide(base)
+        # Steps whose input is what it was come from the builder's cache.
         _buildah(
             "build", "--isolation=chroot", "--pull-never", "--format=docker", "--layers", f"--tag={tag}",
             *(f"--build-arg={name}={value}" for name, value in (args or {}).items()),
@@ -76,7 +86,10 @@ def build(
         draft = result.with_name(f".{result.name}.new")
         draft.unlink(missing_ok=True)  # buildah adds to an archive that is there
         _buildah("push", tag, f"docker-archive:{draft}:{tag}")
-        return draft.replace(result)
+        stamp.unlink(missing_ok=True)
+        draft.replace(result)
+        stamp.write_text(made_of)
+        return result
 
 
 def load(lab: Lab, archive: Path) -> None:
@@ -91,11 +104,10 @@ def load(lab: Lab, archive: Path) -> None:
 
 def name_of(archive: Path) -> str:
     """The name of the image in an archive."""
+    manifest, _ = described(archive)
     try:
-        with tarfile.open(archive) as tar:
-            content = tar.extractfile("manifest.json")
-            name: str = json.loads(content.read() if content else b"")[0]["RepoTags"][0]
-    except (OSError, tarfile.TarError, KeyError, ValueError, IndexError, TypeError) as error:
+        name: str = manifest["RepoTags"][0]
+    except (KeyError, IndexError, TypeError) as error:
         raise UsageError(f"{archive} is no docker-archive with a named image: {error!r}") from error
     return name
 
@@ -123,6 +135,36 @@ def _make_base(path: Path, name: str, suite: str, packages: Sequence[str]) -> No
         command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, str(layer)]
         _run(_apart(command), "mmdebstrap", BASE_SECONDS, f"making a root file system of {suite}")
         write_archive(path, name, Contents(layer))
+
+
+def _fingerprint(places: Sequence[Path], words: Sequence[str]) -> str:
+    """A digest of words, and of files and folders with all that is in them; compiled Python is no part of it."""
+    digest = hashlib.sha256(repr(words).encode())
+    for place in places:
+        files = sorted(place.rglob("*")) if place.is_dir() else [place]
+        for path in files:
+            if path.is_file() and "__pycache__" not in path.parts:
+                head = f"\0{path.relative_to(place.parent)}\0{path.stat().st_mode & 0o777:o}\0"
+                digest.update(head.encode() + hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _limit_store() -> None:
+    """Forget all that the builder keeps when it has become too much: the next build is a slow one, and no more."""
+    store = _home() / "store"
+    if store.exists() and _size_of(store) > STORE_BYTES:
+        say("the builder's store has grown too large: starting with an empty one")
+        shutil.rmtree(store)
+
+
+def _size_of(folder: Path) -> int:
+    """What the files in a folder take, each counted once: layers share files by hard links."""
+    files = {}
+    for place, _, names in os.walk(folder):
+        for name in names:
+            found = os.lstat(os.path.join(place, name))  # noqa: PTH118 - tens of thousands of them
+            files[found.st_ino] = found.st_size
+    return sum(files.values())
 
 
 def _provide(base: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab, images
+from lab import Lab, images, project_image
 from lab.folder import Folder
 from tests.node.support import WORD, Node
 
@@ -39,6 +39,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"BASE_IMAGE": images.name_of(base), "WORD": WORD},
         volumes={given: "/given"},
     )
+
+
+@pytest.fixture(scope="package")
+def mooring_archive() -> Path:
+    """Mooring's own image, from its own Dockerfile."""
+    return project_image.build()
 
 
 @pytest.fixture(scope="package")
