@@ -245,7 +245,9 @@ def _add_checkout(commands: "argparse._SubParsersAction[_Parser]") -> None:
     command.add_argument(
         "--lfs-store", action="append", default=[], metavar="HOST", help="large files may come from this host as well"
     )
-    command.add_argument("--ca-file", metavar="FILE", help="trust these authorities, and no others")
+    command.add_argument(
+        "--ca-file", metavar="FILE", help="trust these authorities beside the system's; it need not be there"
+    )
     command.set_defaults(run=_checkout)
 
 

@@ -296,7 +296,8 @@ class Settings(BaseModel):
     github_api_url: Url = "https://api.github.com"
     """The GitHub that objects without an `apiUrl` mean. Default: `https://api.github.com`."""
     github_ca_file: Annotated[Path, AfterValidator(_certificates)] | None = None
-    """A file with certificates in PEM to trust for that GitHub, instead of the system's. Default: the system's."""
+    """A file with certificates in PEM to trust for that GitHub, instead of the system's; what fetches sources from there
+    gets them too, if they have at most 32 KiB. Default: the system's."""
     github_app_secret: ObjectName = "mooring-github-app"  # noqa: S105 - an object's name
     """The Secret of the operator's own GitHub App, in the namespace of the process. Default: `mooring-github-app`."""
     policy_configmap: ObjectName = "mooring-policy"

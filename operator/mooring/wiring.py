@@ -21,6 +21,7 @@ from mooring.cluster.kinds import RESOURCES
 from mooring.cluster.leases import KubernetesLease
 from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain import names
+from mooring.domain.app_secrets import MAX_COPIED_BYTES, certificates_to_copy
 from mooring.domain.carriers import State
 from mooring.domain.conditions import is_stalled
 from mooring.domain.errors import Trouble
@@ -123,6 +124,7 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
             namespace=settings.namespace,
             app_secret=settings.github_app_secret,
             public_base_url=settings.public_base_url,
+            authorities=_authorities(settings),
             rolled_out=metrics.rolled_out,
             namespaces=None if settings.watch_namespaces else {},
         )
@@ -139,6 +141,20 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
             gateway=gateway,
             close_github=github.aclose,
         )
+
+
+def _authorities(settings: Settings) -> str | None:
+    """Read the certificates that pods fetch with; the adapter has read the same file a moment before."""
+    if settings.github_ca_file is None:
+        return None
+    found = certificates_to_copy(settings.github_ca_file.read_bytes())
+    if found is None:
+        log.warning(
+            "pods do not get the authorities in MOORING_GITHUB_CA_FILE: it has no certificate, or more than %s KiB"
+            " of them. Name a file with those of this GitHub alone",
+            MAX_COPIED_BYTES // 1024,
+        )
+    return found
 
 
 def _identity() -> str:

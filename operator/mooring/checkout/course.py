@@ -30,7 +30,7 @@ class Course:
         self._teller = teller
         self._limits = limits
         self._deadline = Deadline(clock, limits.seconds)
-        self._git = Git(self._deadline, ca_file=request.ca_file)
+        self._git = Git(self._deadline, ca_file=request.authorities())
         self._budget = Budget(limits)
         self._reader = Reader(self._git, self._budget)
         file = None if request.credential_file is None else CredentialFile(request.credential_file, teller)

@@ -147,8 +147,9 @@ class LargeFiles:
     ) -> Iterator[http.client.HTTPResponse]:
         """Send one request to one host and give the answer, which is a success; nothing is followed."""
         if self._trust is None:
-            ca_file = self._request.ca_file
-            self._trust = ssl.create_default_context(cafile=None if ca_file is None else str(ca_file))
+            self._trust = ssl.create_default_context()
+            if (ca_file := self._request.authorities()) is not None:
+                self._trust.load_verify_locations(ca_file)
         timeout = max(min(TIMEOUT, self._deadline.left()), 1)
         connection = http.client.HTTPSConnection(host.name, host.port, timeout=timeout, context=self._trust)
         try:

@@ -30,8 +30,14 @@ class Request:
     submodules: bool = False
     lfs: bool = False
     ca_file: Path | None = None
+    """Authorities to trust beside the system's."""
     lfs_stores: frozenset[Host] = frozenset()
     """Hosts beside the repository's own that large files may come from; they never get the credential."""
+
+    def authorities(self) -> Path | None:
+        """Return the file of `ca_file` where it is there: a pod names one that may come, and go again."""
+        file = self.ca_file
+        return file if file is not None and file.is_file() and file.stat().st_size else None
 
     @property
     def host(self) -> Host:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -26,6 +26,9 @@ MAX_KEY_BYTES = 16 * 1024
 # In a text of JSON such a secret is at most twice as long, and not six times.
 MAX_WEBHOOK_SECRET_BYTES = 256
 MAX_BUNDLE_BYTES = 256 * 1024
+# Of what is copied into the Secrets of every Project: ten thousand copies of a whole system's authorities would fill
+# the API server's memory.
+MAX_COPIED_BYTES = 32 * 1024
 
 _SOURCE = "mooring.dev/app-source/v1"
 # Sixteen digits at most, as everywhere where an id of GitHub is read: those are exact in JSON.
@@ -95,6 +98,15 @@ def bundle_in(obj: Mapping[str, Any] | None, *, kind: str, name: str, key: str) 
     else:
         encoded = obj.get("binaryData") or {}
     return _certificates(_value(encoded, where, key, Reason.CA_MALFORMED), where, key)
+
+
+def certificates_to_copy(text: bytes) -> str | None:
+    """Return the certificates in a file of the operator's, for pods; None where there are none, or too many.
+
+    Nothing else that stands in it is passed on, a private key least of all.
+    """
+    found = _joined(_CERTIFICATE.findall(text))
+    return found if 0 < len(found) <= MAX_COPIED_BYTES else None
 
 
 # --- any Secret ---
@@ -196,4 +208,8 @@ def _certificates(value: bytes, where: str, key: str) -> str:
             f"What {where} has under {key} is not a bundle of certificates in PEM, so it is not used."
             " Store whole certificates there, and nothing else in PEM.",
         )
-    return "".join(f"{block.decode('ascii')}\n" for block in found).replace("\r\n", "\n")
+    return _joined(found)
+
+
+def _joined(blocks: Iterable[bytes]) -> str:
+    return "".join(f"{block.decode('ascii')}\n" for block in blocks).replace("\r\n", "\n")

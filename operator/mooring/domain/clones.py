@@ -6,13 +6,13 @@ have mounted that Secret, and a move would roll them.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from mooring.domain import names
+from mooring.domain.manifests.secret import secret_data
 from mooring.domain.scopes import MOST_REPOSITORIES
 
 # Owner references of one Secret: those of a thousand Projects would outweigh what is in it, and be written anew with
@@ -67,6 +67,7 @@ def clone_manifest(
     installation_uid: str,
     number: int,
     token: str,
+    authorities: str | None = None,
     owners: Iterable[ProjectOwner],
     annotations: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def clone_manifest(
             "ownerReferences": owner_references(owners),
         },
         "type": "Opaque",
-        "data": {names.EFFECTIVE_TOKEN_KEY: base64.b64encode(token.encode()).decode("ascii")},
+        "data": secret_data(token, authorities),
     }
 
 

@@ -26,6 +26,8 @@ REVISION_ANNOTATION = "mooring.dev/revision"
 DELIVERY_ANNOTATION = "mooring.dev/delivery"
 TRIGGER_ANNOTATION = "mooring.dev/trigger"
 TOKEN_CHECKSUM_ANNOTATION = "mooring.dev/token-checksum"  # noqa: S105 - an annotation's name
+# Certificates that its checkout trusts, where no Secret has them.
+AUTHORITIES_ANNOTATION = "mooring.dev/authorities"
 # On a managed object: a digest of what was applied, so that a changed wish is told from a changed object.
 APPLIED_ANNOTATION = "mooring.dev/applied"
 # The generation of the Project that a Deployment was last rendered for, and a digest of its pod template without what
@@ -64,6 +66,7 @@ GATEWAY_MANAGER = "mooring-gateway"
 # Keys in Secrets
 GLOBAL_TOKEN_KEY = "github-token"  # noqa: S105 - a key's name
 EFFECTIVE_TOKEN_KEY = "token"  # noqa: S105 - a key's name
+AUTHORITIES_KEY = "ca.crt"
 
 DEFAULT_USER = "default"
 _CLONE_SECRET = re.compile(r"mooring-clone-([0-9a-f]{8})-[0-9]{1,4}")

@@ -141,6 +141,10 @@ class Ingredients:
     service_account: str | None
     # The Secret with the clone credential of the Project's installation, where it has one.
     clone_secret: str | None = None
+    # Certificates to trust beside the system's, where the operator itself has such: at the source's host, and at the
+    # one that the token is for.
+    authorities: str | None = None
+    token_authorities: str | None = None
 
     @property
     def checksum(self) -> str | None:
@@ -173,7 +177,8 @@ def manifests(
         service_account=made_of.service_account,
         restart=made_of.restart,
     )
-    rendered = {manifest["kind"]: manifest for manifest in children(project, made_of.token, inputs, version)}
+    made = children(project, made_of.token, inputs, version, authorities=made_of.token_authorities)
+    rendered = {manifest["kind"]: manifest for manifest in made}
     rendered["Deployment"] = _marked(rendered["Deployment"], made_of.generation, version)
     return rendered
 
@@ -183,6 +188,8 @@ def _checkout(made_of: Ingredients, revision: RevisionStatus, secret: str) -> Ch
     if facts is None or spec is None or revision.sha is None:
         return None
     own = secret if made_of.token is not None and made_of.token_fetches else None
+    # The installation's where there is one: it is narrower than any token of a person's.
+    credential = made_of.clone_secret if spec_uses_installation(made_of.project) else own
     return CheckoutSource(
         url=facts.url,
         sha=revision.sha,
@@ -190,8 +197,8 @@ def _checkout(made_of: Ingredients, revision: RevisionStatus, secret: str) -> Ch
         path=spec.path,
         submodules=bool(spec.submodules),
         lfs=bool(spec.lfs),
-        # The installation's where there is one: it is narrower than any token of a person's.
-        credential_secret=made_of.clone_secret if spec_uses_installation(made_of.project) else own,
+        credential_secret=credential,
+        authorities=made_of.authorities,
     )
 
 

@@ -405,6 +405,7 @@ class Clones:
             installation_uid=found.uid,
             number=at.number,
             token=token.token,
+            authorities=self._platform.authorities_at(found.app.origin.web_url, found.app.origin.ca),
             owners=owners,
             annotations=token_annotations(token, digest=digest_of(found, _SCOPE), fingerprint=mark),
         )

@@ -65,6 +65,8 @@ class Platform:
     app_secret: str
     # Where gateways are reached from GitHub, if anywhere.
     public_base_url: str | None = None
+    # Certificates to trust at the operator's own GitHub, in PEM, for those who fetch from there.
+    authorities: str | None = field(default=None, repr=False)
     # What is shared with the gateways; None until it was read or made, which is before the first run.
     webhook_keys: Keys | None = None
     # The newest version of the key of repository hooks that every gateway knows.
@@ -135,6 +137,15 @@ class Platform:
     def serves(self, api_url: str, git_url: str) -> bool:
         """Tell whether a git URL is on the very origin that belongs to an API."""
         return origins.host_of(origins.web_url(api_url)) == origins.host_of(git_url)
+
+    def authorities_at(self, url: str | None, bundle: str | None = None) -> str | None:
+        """Return whom a checkout trusts beside the system's authorities, at a URL and with a bundle of its own."""
+        own = self.authorities if url is not None and self.serves(self.api_url, url) else None
+        return f"{own or ''}{bundle or ''}" or None
+
+    def authorities_for(self, api_url: str | None) -> str | None:
+        """Return the same for where the repositories of an API are."""
+        return self.authorities_at(None if api_url is None else origins.web_url(api_url))
 
 
 def _not_allowed(host: str) -> Stalled:

@@ -201,6 +201,8 @@ class Projects:
             token_fetches=self._token_fetches(seen, fetched, deployment),
             service_account=seen.service_account,
             clone_secret=seen.clone_secret or credential_of(fetched, deployment),
+            authorities=self._platform.authorities_at(fetched.url if fetched is not None else None),
+            token_authorities=self._platform.authorities_for(seen.resolution.api_url),
         )
 
     async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:
@@ -221,7 +223,9 @@ class Projects:
                 self._record_use(seen, token, decision.revision)
         elif secret is not None and not seen.resolution.undecided:
             # Nothing rolls; but a token that was withdrawn or replaced does not stay where pods start from.
-            alone: dict[Kind, dict[str, Any]] = {"Secret": token_secret(project, token)} if token is not None else {}
+            alone: dict[Kind, dict[str, Any]] = {}
+            if token is not None:
+                alone["Secret"] = token_secret(project, token, made_of.token_authorities)
             written = await self._write_children(seen, alone, {"Secret": secret})
         found = written.get("Deployment") or deployment
         outcome = self._outcome(

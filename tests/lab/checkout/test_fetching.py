@@ -59,6 +59,15 @@ async def test_a_part_of_a_repository(site: Site, path: str, found: set[str]) ->
     )
 
 
+async def test_authorities_that_come_late(site: Site) -> None:
+    """A Secret without them starts the pod all the same; it says what is wrong, and the next container has them."""
+    revision, file = site.commit("web", FILES), site.folder / "ca.crt"
+    ended = await site.checkout(site.wanted(revision, ca_file=str(file)))
+    assert "is not trusted here. Correct it there, or trust its authority" in str(ended.failed)
+    file.write_bytes(site.server.ca_file.read_bytes())
+    assert (await site.checkout(site.wanted(revision, ca_file=str(file)))).failed is None
+
+
 async def test_a_path_that_is_not_there(site: Site) -> None:
     assert "has no src/nothing. Correct spec.source.path" in await site.refused(FILES, path="src/nothing")
     assert "has no link/x" in await site.refused(FILES, path="link/x")

@@ -20,6 +20,7 @@ from mooring.domain.resources.project import SourceSpec
 from mooring.domain.resources.workload import WorkloadSpec
 
 SHA = "0123456789" * 4
+WORKLOAD = WorkloadSpec(image="x")
 GOOD: dict[str, Any] = {"url": "https://git.example/acme/web.git", "revision": SHA, "destination": "/workspace"}
 
 
@@ -34,7 +35,9 @@ def test_what_the_operator_renders_is_what_is_understood(path: str | None, monke
     source = CheckoutSource(
         GOOD["url"], SHA, "image", path=path, submodules=path is not None, lfs=path == "src", credential_secret="s"
     )
-    rendered = checkout.container(source, WorkloadSpec(image="x"))["args"]
+    template = {"metadata": {}, "spec": {"initContainers": [checkout.container(source, WORKLOAD)], "volumes": []}}
+    checkout.add_authorities(template, source)
+    rendered = template["spec"]["initContainers"][0]["args"]
     asked: list[Request] = []
 
     def ask(wanted: Request) -> int:
@@ -52,8 +55,20 @@ def test_what_the_operator_renders_is_what_is_understood(path: str | None, monke
             credential_file=Path(checkout.CREDENTIAL_FOLDER, "token"),
             submodules=path is not None,
             lfs=path == "src",
+            ca_file=Path(checkout.AUTHORITIES_FOLDER, "ca.crt"),
         )
     ]
+
+
+def test_authorities_that_are_not_there_are_no_matter(tmp_path: Path) -> None:
+    """A pod names a file that comes and goes with a setting, so that the setting rolls nothing."""
+    file = tmp_path / "ca.crt"
+    wanted = request(**GOOD, ca_file=str(file))
+    assert wanted.authorities() is None
+    file.write_text("")
+    assert wanted.authorities() is None
+    file.write_text("-- a certificate --")
+    assert wanted.authorities() == file
 
 
 @pytest.mark.parametrize("path", ["a", "./a//b/", "a b", "ü/*", "--x", "a/...", "\u00a0", "x" * 512])

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.domain.app_secrets import AppSecret, app_in, app_source, bundle_in, webhook_secrets_in
+from mooring.domain.app_secrets import (
+    MAX_COPIED_BYTES,
+    AppSecret,
+    app_in,
+    app_source,
+    bundle_in,
+    certificates_to_copy,
+    webhook_secrets_in,
+)
 from mooring.domain.errors import Stalled
 from mooring.domain.reasons import Reason
 
@@ -246,6 +254,13 @@ def test_every_certificate_of_a_bundle_comes_out() -> None:
     second = pem("CERTIFICATE", "Zm9v")
     found = bundle_in(config_map(ca=f"one\n{CERTIFICATE}\ntwo\n{second}"), kind="ConfigMap", name="ca", key="ca")
     assert found == CERTIFICATE + second
+
+
+def test_of_the_operators_own_file_pods_get_the_certificates_alone() -> None:
+    assert certificates_to_copy(f"Főtanúsítvány\n{CERTIFICATE}{KEY}{CERTIFICATE}".encode()) == CERTIFICATE * 2
+    assert certificates_to_copy(KEY.encode()) is None
+    # A copy for each of ten thousand Projects.
+    assert certificates_to_copy(CERTIFICATE.encode() * (MAX_COPIED_BYTES // len(CERTIFICATE) + 1)) is None
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,17 @@ def test_a_clone_secret_holds_the_token_and_says_whose_it_is() -> None:
     }
 
 
+def test_a_clone_secret_says_whom_to_trust_where_that_is_known() -> None:
+    made = clone_manifest(
+        namespace="team-a", installation_name="acme", installation_uid=UID, number=0, token=TOKEN,
+        authorities="-- ca --", owners=owners(1), annotations={},
+    )  # fmt: skip
+    assert {key: base64.b64decode(value).decode() for key, value in made["data"].items()} == {
+        "token": TOKEN,
+        "ca.crt": "-- ca --",
+    }
+
+
 def test_the_oldest_projects_own_it_and_the_oldest_controls_it() -> None:
     found = manifest(50)["metadata"]["ownerReferences"]
     assert [it["name"] for it in found] == [f"p{number}" for number in range(MOST_OWNERS)]

@@ -18,6 +18,8 @@ CREDENTIAL_VOLUME = "mooring-checkout-credential"
 DESTINATION = "/workspace"
 SCRATCH = "/tmp"  # noqa: S108 - a volume of its own in a container of its own
 CREDENTIAL_FOLDER = "/run/mooring/credential"
+AUTHORITIES_VOLUME = "mooring-checkout-authorities"
+AUTHORITIES_FOLDER = "/run/mooring/authorities"
 CREDENTIAL_MODE = 0o440
 """Readable by the pod's group, which is how a process that is not root gets at the file."""
 DEFAULT_ID = 65532
@@ -32,7 +34,11 @@ repository takes some hundred MiB; the limit keeps a hostile one from taking the
 
 @dataclass(frozen=True, slots=True)
 class CheckoutSource:
-    """What is checked out, by which image, and the Secret (key `token`) that it is fetched with, if any."""
+    """What is checked out, by which image, and the Secret (key `token`) that it is fetched with, if any.
+
+    Another key of it, `ca.crt`, is whom to trust beside the system's authorities; `authorities` are these where there
+    is no Secret.
+    """
 
     url: str
     sha: str
@@ -41,6 +47,7 @@ class CheckoutSource:
     submodules: bool = False
     lfs: bool = False
     credential_secret: str | None = None
+    authorities: str | None = None
 
 
 def container(source: CheckoutSource, workload: WorkloadSpec) -> dict[str, Any]:
@@ -76,13 +83,36 @@ def volumes(source: CheckoutSource) -> list[dict[str, Any]]:
     ]
     if source.credential_secret is not None:
         key = names.EFFECTIVE_TOKEN_KEY
-        secret = {
-            "secretName": source.credential_secret,
-            "defaultMode": CREDENTIAL_MODE,
-            "items": [{"key": key, "path": key}],
-        }
+        secret = {**_of(source.credential_secret), "items": [{"key": key, "path": key}]}
         result.append({"name": CREDENTIAL_VOLUME, "secret": secret})
     return result
+
+
+def add_authorities(template: dict[str, Any], source: CheckoutSource) -> None:
+    """Show the checkout of a pod template whom to trust.
+
+    Where there is a Secret, the template is the same whether there are any, and whoever they are: another authority
+    rolls nothing. Without one they stand in an annotation, since certificates are no secret.
+    """
+    key = names.AUTHORITIES_KEY
+    if source.credential_secret is not None:
+        items = [{"key": key, "path": key}]
+        found: dict[str, Any] = {"secret": {**_of(source.credential_secret), "items": items, "optional": True}}
+    elif source.authorities is not None:
+        template["metadata"].setdefault("annotations", {})[names.AUTHORITIES_ANNOTATION] = source.authorities
+        field = {"apiVersion": "v1", "fieldPath": f"metadata.annotations['{names.AUTHORITIES_ANNOTATION}']"}
+        found = {"downwardAPI": {"defaultMode": CREDENTIAL_MODE, "items": [{"path": key, "fieldRef": field}]}}
+    else:
+        return
+    template["spec"]["volumes"].append({"name": AUTHORITIES_VOLUME, **found})
+    for container in filter(_is_ours, template["spec"]["initContainers"]):
+        mount = {"name": AUTHORITIES_VOLUME, "mountPath": AUTHORITIES_FOLDER, "readOnly": True}
+        container["volumeMounts"].append(mount)
+        container["args"].append(f"--ca-file={AUTHORITIES_FOLDER}/{key}")
+
+
+def _of(secret: str) -> dict[str, Any]:
+    return {"secretName": secret, "defaultMode": CREDENTIAL_MODE}
 
 
 def url_of(pod: Mapping[str, Any]) -> str | None:

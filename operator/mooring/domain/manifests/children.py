@@ -10,7 +10,12 @@ from mooring.domain.resources.project import Project
 
 
 def children(
-    project: Project, token: str | None, inputs: DeploymentInputs, version: int | None = None
+    project: Project,
+    token: str | None,
+    inputs: DeploymentInputs,
+    version: int | None = None,
+    *,
+    authorities: str | None = None,
 ) -> list[Manifest]:
     """Secret, Deployment, Service, Ingress: each after what it refers to; what is not wanted is not there.
 
@@ -19,7 +24,7 @@ def children(
     """
     if (token is None) != (inputs.token is None):
         raise ValueError("a token and its mount come together: give both or none")
-    secrets = [] if token is None else [token_secret(project, token)]
+    secrets = [] if token is None else [token_secret(project, token, authorities)]
     render = versions.RENDERERS[version or versions.newest()]
     others = [render(project, inputs), service(project), ingress(project)]
     return [*secrets, *(with_digest(manifest) for manifest in others if manifest is not None)]

@@ -42,11 +42,18 @@ def _rule(host: str, service: str, port: int) -> dict[str, Any]:
 
 
 def http_port(project: Project) -> int:
-    """The TCP port named http, else the first TCP port: an Ingress speaks nothing but TCP to a backend."""
-    ports = [port for port in project.spec.workload.ports if port.protocol is Protocol.TCP]
-    if not ports:
+    """The port that an Ingress leads to: it speaks nothing but TCP to a backend."""
+    port = tcp_port(project)
+    if port is None:
         raise Stalled(
             Reason.INVALID_SPEC,
             f"Project {project.metadata.name}: expose.host needs a port with protocol TCP; add one to workload.ports",
         )
-    return next((port.container_port for port in ports if port.name == HTTP_PORT_NAME), ports[0].container_port)
+    return port
+
+
+def tcp_port(project: Project) -> int | None:
+    """The TCP port named http, else the first TCP port, if there is one."""
+    ports = [port for port in project.spec.workload.ports if port.protocol is Protocol.TCP]
+    named = [port for port in ports if port.name == HTTP_PORT_NAME]
+    return next((port.container_port for port in (*named, *ports)), None)

@@ -1,4 +1,4 @@
-"""The Secret with the effective token of a Project: the one place that its workload reads it from."""
+"""The Secret of a Project: its effective token, the one place that its workload reads it from, and whom to trust."""
 
 import base64
 
@@ -7,8 +7,8 @@ from mooring.domain.manifests.metadata import Manifest, metadata
 from mooring.domain.resources.project import Project
 
 
-def token_secret(project: Project, token: str) -> Manifest:
-    """The Secret that holds this token and nothing else.
+def token_secret(project: Project, token: str, authorities: str | None = None) -> Manifest:
+    """The Secret that holds this token, the authorities of a private GitHub for the checkout, and nothing else.
 
     It stays mutable: an immutable one would have to be deleted for every rotation, with no token in between.
     """
@@ -18,5 +18,11 @@ def token_secret(project: Project, token: str) -> Manifest:
         "metadata": metadata(project, names.token_secret(project.metadata.name)),
         "type": "Opaque",
         "immutable": False,
-        "data": {names.EFFECTIVE_TOKEN_KEY: base64.b64encode(token.encode()).decode("ascii")},
+        "data": secret_data(token, authorities),
     }
+
+
+def secret_data(token: str, authorities: str | None) -> dict[str, str]:
+    """The data of a Secret that a source is fetched with."""
+    texts = {names.EFFECTIVE_TOKEN_KEY: token, names.AUTHORITIES_KEY: authorities}
+    return {key: base64.b64encode(text.encode()).decode("ascii") for key, text in texts.items() if text is not None}

@@ -112,7 +112,8 @@ class WorkloadSpec(Model):
     startup_probe: StoppingProbe | None = None
     """Whether the container has started; until then the other probes wait. Default: none."""
     readiness_probe: Probe | None = None
-    """Whether the container may get traffic; a rollout waits for it. Default: none."""
+    """Whether the container may get traffic; a rollout waits for it. Default: with a TCP port among `ports`, whether it
+    takes a connection there (on the one named `http`, else the first), asked every 2 seconds; else none."""
     liveness_probe: StoppingProbe | None = None
     """Whether the container must be restarted. Default: none."""
     termination_grace_period_seconds: Generation | None = None

@@ -52,6 +52,7 @@ class Example:
     fetches: bool = False
     service_account: str | None = None
     clone_secret: str | None = None
+    authorities: str | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     def render(self, version: int) -> str:
@@ -64,6 +65,8 @@ class Example:
             token_fetches=self.fetches,
             service_account=self.service_account,
             clone_secret=self.clone_secret,
+            authorities=self.authorities,
+            token_authorities=self.authorities,
         )
         rendered = manifests(made_of, self.revision, version=version)
         return yaml.dump_all(rendered.values(), Dumper=_Literal, sort_keys=False, width=120)
@@ -81,6 +84,12 @@ EXAMPLES: dict[str, Example] = {
     "public-source": Example({**_with(), "source": GITHUB}, PUSHED, source=SHOP),
     "source-with-own-token": Example({**_with(), "source": GITHUB}, PUSHED, TOKEN, SHOP, fetches=True),
     "source-with-a-token-for-elsewhere": Example({**_with(), "source": GITHUB}, PUSHED, TOKEN, SHOP),
+    "public-source-of-a-private-authority": Example(
+        {**_with(), "source": GITHUB}, PUSHED, source=SHOP, authorities="-- a certificate --\n"
+    ),
+    "own-token-of-a-private-authority": Example(
+        {**_with(), "source": GITHUB}, PUSHED, TOKEN, SHOP, fetches=True, authorities="-- a certificate --\n"
+    ),
     "source-with-an-installation": Example(
         {**_with(mountPath="/srv"), "source": GITHUB, "installationRef": {"name": "acme"}},
         PUSHED,

@@ -17,6 +17,7 @@ from mooring.domain.manifests import (
     token_secret,
 )
 from mooring.domain.manifests.checkout import credential_of
+from mooring.domain.manifests.second import second
 from mooring.domain.reasons import Reason
 from mooring.domain.resources import Project
 from mooring.domain.resources.project_status import RevisionStatus
@@ -126,9 +127,20 @@ def test_the_checkout_gets_nothing_of_the_workload() -> None:
         "mooring-workspace",
         "mooring-checkout-tmp",
         "mooring-checkout-credential",
+        "mooring-checkout-authorities",
     }
     assert spec["automountServiceAccountToken"] is False
     assert spec["enableServiceLinks"] is False
+
+
+def test_another_authority_rolls_nothing_where_a_secret_has_it() -> None:
+    """Else a thousand Projects would roll at the moment when a certificate is renewed."""
+    project = Case({"workload": WORKLOAD}, DeploymentInputs(revision=revision())).project()
+    for secret, same in (("shop-default-token", True), (None, False)):
+        sources = [checkout(credential_secret=secret, authorities=it) for it in ("-- a --", "-- b --", None)]
+        drawn = [second(project, DeploymentInputs(revision=revision(), source=source)) for source in sources]
+
+        assert (drawn[0] == drawn[1] == drawn[2]) is same
 
 
 def test_the_workload_does_not_see_the_clone_credential() -> None:
@@ -218,6 +230,48 @@ def test_the_workload_starts_in_its_source(workload: dict[str, Any], with_source
     inputs = DeploymentInputs(revision=revision(), source=checkout() if with_source else None)
 
     assert pod(inputs, **workload)["containers"][0].get("workingDir") == expected
+
+
+TCP, UDP = {"containerPort": 8080}, {"containerPort": 53, "protocol": "UDP"}
+OWN = {"exec": {"command": ["true"]}}
+
+
+@pytest.mark.parametrize(
+    ("workload", "port"),
+    [
+        ({}, None),
+        ({"ports": [UDP]}, None),
+        ({"ports": [UDP, TCP, {"containerPort": 9090}]}, 8080),
+        ({"ports": [TCP, {"containerPort": 80, "name": "http"}]}, 80),
+        ({"ports": [{"containerPort": 54, "name": "http", "protocol": "UDP"}, TCP]}, 8080),
+        ({"ports": [TCP], "startupProbe": OWN, "livenessProbe": OWN}, 8080),
+    ],
+)
+def test_who_listens_gets_requests_once_it_does(workload: dict[str, Any], port: int | None) -> None:
+    project = Case({"workload": {**WORKLOAD, **workload}}, DeploymentInputs(revision=revision())).project()
+    container = second(project, DeploymentInputs(revision=revision()))["spec"]["template"]["spec"]["containers"][0]
+
+    probe = {"tcpSocket": {"port": port}, "periodSeconds": 2, "failureThreshold": 5}
+    assert container.get("readinessProbe") == (None if port is None else probe)
+
+
+def test_a_probe_of_ones_own_stands() -> None:
+    spec = {"workload": {**WORKLOAD, "ports": [TCP], "readinessProbe": OWN}}
+    project = Case(spec, DeploymentInputs(revision=revision())).project()
+    container = second(project, DeploymentInputs(revision=revision()))["spec"]["template"]["spec"]["containers"][0]
+
+    assert container["readinessProbe"] == OWN
+
+
+@pytest.mark.parametrize(("grace", "sleeps"), [(None, 5), (60, 5), (10, 5), (6, 3), (1, 0), (0, 0)])
+def test_who_listens_ends_after_it_was_forgotten_and_has_time_left(grace: int | None, sleeps: int) -> None:
+    workload = {**WORKLOAD, "ports": [TCP], **({} if grace is None else {"terminationGracePeriodSeconds": grace})}
+    project = Case({"workload": workload}, DeploymentInputs(revision=revision())).project()
+    spec = second(project, DeploymentInputs(revision=revision()))["spec"]
+    container = spec["template"]["spec"]["containers"][0]
+
+    assert container.get("lifecycle") == ({"preStop": {"sleep": {"seconds": sleeps}}} if sleeps else None)
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
 
 
 # --- service and ingress ---
