@@ -45,6 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
     _add_process(commands, "operator", "reconcile Projects, GitHubUsers and GitHubInstallations", _operator)
     _add_process(commands, "gateway", "verify webhooks and record them", _gateway)
+    _add_release(commands)
     _add_checkout(commands)
     _add_crds(commands)
     _add_rbac(commands)
@@ -223,6 +224,51 @@ async def _serve_gateway(settings: "Settings") -> int:
     except (ConfigurationError, CannotListenError) as problem:
         return _refuse(problem)
     return OK
+
+
+# --- mooring release ---
+
+
+def _add_release(commands: "argparse._SubParsersAction[_Parser]") -> None:
+    command = commands.add_parser(
+        "release",
+        help="let go of what Mooring keeps, before it is uninstalled",
+        description="Stop the operators for a minute, and take Mooring's finalizers from all objects.",
+        allow_abbrev=False,
+    )
+    command.add_argument("--keys", action="store_true", help="have the Secret mooring-webhook go, too")
+    command.set_defaults(run=_release)
+
+
+def _release(options: argparse.Namespace) -> int:
+    return _run_process("release", lambda settings: _serve_release(settings, keys=options.keys), _release_ended)
+
+
+def _release_ended(problem: Exception) -> int:
+    import logging
+
+    logging.getLogger("mooring").critical("mooring release ends; run it again.", exc_info=problem)
+    return NO
+
+
+async def _serve_release(settings: "Settings", *, keys: bool) -> int:
+    import logging
+    import os
+
+    from mooring import wiring_release
+    from mooring.cluster.connection import ConfigurationError
+    from mooring.domain.errors import Trouble
+
+    try:
+        async with wiring_release.release(settings, os.environ) as release:
+            outcome = await release.run(keys=keys)
+    except ConfigurationError as problem:
+        return _refuse(problem)
+    except Trouble as trouble:
+        sys.stderr.write(f"mooring: {trouble.message.removesuffix(' It is tried again.')} Run this again.\n")
+        return NO
+    logging.getLogger("mooring").log(logging.ERROR if outcome.failed else logging.INFO, "%s.", outcome)
+    return NO if outcome.failed else OK
 
 
 # --- mooring checkout ---

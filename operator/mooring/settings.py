@@ -33,7 +33,7 @@ NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 # The processes that have settings. They may share one environment, so what one alone uses is not held against the
 # other: it need not be set, and its files need not be there.
-Command = Literal["operator", "gateway"]
+Command = Literal["operator", "gateway", "release"]
 Network = IPv4Network | IPv6Network
 
 # Variables of our name that are not the product's, each with its reason.
@@ -365,6 +365,7 @@ VARIABLES = {PREFIX + name.upper(): field.description or "" for name, field in S
 _REQUIRED: Mapping[Command, tuple[str, ...]] = {
     "operator": ("MOORING_NAMESPACE", "MOORING_CHECKOUT_IMAGE"),
     "gateway": ("MOORING_NAMESPACE", "MOORING_WEBHOOK_DIR"),
+    "release": ("MOORING_NAMESPACE",),
 }
 _WANTED = {
     "MOORING_NAMESPACE": "name the namespace that Mooring runs in, such as mooring-system",

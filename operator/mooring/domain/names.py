@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Literal
 
@@ -48,6 +49,8 @@ FINGERPRINT_ANNOTATION = "mooring.dev/token-fingerprint"
 TOKENS_FINALIZER = "mooring.dev/tokens"
 # On a Project whose repository may have a hook of ours: the last one that needs it removes it before it goes.
 HOOK_FINALIZER = "mooring.dev/hook"
+# All that keeps an object from going, by its kind.
+HOLDS: Mapping[OwnKind, str] = {"GitHubInstallation": TOKENS_FINALIZER, "Project": HOOK_FINALIZER}
 ALLOW_PROJECTS_ANNOTATION = "mooring.dev/allow-projects"
 REDEPLOY_ANNOTATION = "mooring.dev/redeploy"
 RESTART_ANNOTATION = "mooring.dev/restart"

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A service account, with which what Mooring made for itself may go."""
+
+    name: str
+    uid: str
 
 
 def is_owned(child: Mapping[str, Any], uid: str) -> bool:

@@ -325,6 +325,7 @@ def test_each_command_is_told_all_that_it_needs_at_once() -> None:
     assert needed == {
         "operator": ["MOORING_CHECKOUT_IMAGE", "MOORING_NAMESPACE", "MOORING_SWEEP_INTERVAL"],
         "gateway": ["MOORING_NAMESPACE", "MOORING_SWEEP_INTERVAL", "MOORING_WEBHOOK_DIR"],
+        "release": ["MOORING_NAMESPACE", "MOORING_SWEEP_INTERVAL"],
     }
 
 
