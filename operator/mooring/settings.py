@@ -155,6 +155,19 @@ def _names(value: Any) -> Any:
     return names
 
 
+def _hosts(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    found = []
+    for number, entry in enumerate((entry.strip() for entry in value.split(",") if entry.strip()), 1):
+        try:
+            found.append(str(origins.parse_host(entry)))
+        except origins.BadUrl:
+            sentence = f"has an entry that is no host (no. {number}); write HOST or HOST:PORT, with commas between them"
+            raise ValueError(sentence) from None
+    return tuple(dict.fromkeys(found))
+
+
 def _matching(pattern: re.Pattern[str], sentence: str) -> BeforeValidator:
     def check(value: Any) -> Any:
         if isinstance(value, str) and not pattern.fullmatch(value):
@@ -296,8 +309,11 @@ class Settings(BaseModel):
     github_api_url: Url = "https://api.github.com"
     """The GitHub that objects without an `apiUrl` mean. Default: `https://api.github.com`."""
     github_ca_file: Annotated[Path, AfterValidator(_certificates)] | None = None
-    """A file with certificates in PEM to trust for that GitHub, instead of the system's; what fetches sources from there
-    gets them too, if they have at most 32 KiB. Default: the system's."""
+    """A file with certificates in PEM to trust for that GitHub, instead of the system's; what fetches sources from
+    there gets them too, if they have at most 32 KiB. Default: the system's."""
+    large_file_hosts: Annotated[tuple[str, ...], BeforeValidator(_hosts)] = ()
+    """Hosts that the large files (Git LFS) of that GitHub may come from beside its own, such as `s3.example.com`, with
+    commas between them. No credential of ours goes there. Those of `github.com` are known. Default: none."""
     github_app_secret: ObjectName = "mooring-github-app"  # noqa: S105 - an object's name
     """The Secret of the operator's own GitHub App, in the namespace of the process. Default: `mooring-github-app`."""
     policy_configmap: ObjectName = "mooring-policy"

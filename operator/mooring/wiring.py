@@ -124,6 +124,7 @@ async def operator(settings: Settings, environ: Mapping[str, str], *, version: s
             namespace=settings.namespace,
             app_secret=settings.github_app_secret,
             public_base_url=settings.public_base_url,
+            large_file_hosts=settings.large_file_hosts,
             authorities=_authorities(settings),
             rolled_out=metrics.rolled_out,
             namespaces=None if settings.watch_namespaces else {},

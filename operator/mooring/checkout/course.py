@@ -9,13 +9,15 @@ import shutil
 from mooring.checkout import credential, source, trees, verdicts, workspace
 from mooring.checkout.credential import Attempts, CredentialFile
 from mooring.checkout.downloads import LargeFiles
-from mooring.checkout.failures import Failed
+from mooring.checkout.failures import Failed, Moved
 from mooring.checkout.git import Git, GitError, Place
 from mooring.checkout.limits import Budget, Limits
 from mooring.checkout.proof import Proof, init
+from mooring.checkout.renames import MAX_MOVES, Renames
 from mooring.checkout.request import Request
 from mooring.checkout.source import Part, Reader, Wanted
 from mooring.checkout.timing import Clock, Deadline
+from mooring.checkout.web import Web
 from mooring.checkout.words import Teller
 
 ATTRIBUTES = "* -text -ident -filter -working-tree-encoding\n"
@@ -35,6 +37,8 @@ class Course:
         self._reader = Reader(self._git, self._budget)
         file = None if request.credential_file is None else CredentialFile(request.credential_file, teller)
         self._attempts = Attempts(file, clock, self._deadline, teller)
+        self._web = Web(request, self._deadline)
+        self._renames = Renames(self._web, teller)
 
     def run(self) -> str:
         """Bring the commit into the workspace and return what was done; raise Failed, and leave nothing there."""
@@ -88,6 +92,16 @@ class Course:
         return [part, *below]
 
     def _fetch(self, wanted: Wanted, place: Place, token: str | None) -> None:
+        for _ in range(MAX_MOVES):
+            try:
+                self._fetch_from(self._renames.present(wanted.url), wanted, place, token)
+            except Moved:
+                self._renames.follow(wanted.url, token)
+            else:
+                return
+        self._fetch_from(self._renames.present(wanted.url), wanted, place, token)
+
+    def _fetch_from(self, url: str, wanted: Wanted, place: Place, token: str | None) -> None:
         packs = place.object_folder / "pack"
         host = str(self._request.host)
 
@@ -98,7 +112,7 @@ class Course:
         secret = "" if token is None else credential.configuration(f"https://{host}", token)
         command = ("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
         try:
-            self._git.run(place, *command, "--", wanted.url, wanted.revision, secret=secret, watch=watch)
+            self._git.run(place, *command, "--", url, wanted.revision, secret=secret, watch=watch)
         except GitError as error:
             # What came of a fetch that broke off is of no use to the next.
             shutil.rmtree(packs, ignore_errors=True)
@@ -127,6 +141,8 @@ class Course:
         files = LargeFiles(
             self._request,
             self._git,
+            self._web,
+            self._renames,
             reader=self._reader,
             attempts=self._attempts,
             budget=self._budget,

@@ -5,45 +5,49 @@ from __future__ import annotations
 import hashlib
 import http.client
 import os
-import ssl
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from mooring.checkout import lfs, verdicts
+from mooring.checkout import lfs
 from mooring.checkout.credential import Attempts
 from mooring.checkout.failures import Denied, Failed, Passing
 from mooring.checkout.git import Git
 from mooring.checkout.lfs import Download, Pointer
 from mooring.checkout.limits import Budget
+from mooring.checkout.renames import Renames
 from mooring.checkout.request import Request
 from mooring.checkout.source import Part, Reader
 from mooring.checkout.timing import Deadline
-from mooring.checkout.words import basic
+from mooring.checkout.web import CHUNK, Web, credential_header
 from mooring.domain import origins
-from mooring.domain.origins import Host
 
-TIMEOUT = 60.0
-"""Seconds without a byte."""
 MAX_ANSWER = 1024 * 1024
 """Addresses of a hundred files; GitHub's are about a kilobyte each."""
-CHUNK = 256 * 1024
-_AGENT = "mooring-checkout"
 
 
 class LargeFiles:
     """The large files of one checkout."""
 
     def __init__(
-        self, request: Request, git: Git, *, reader: Reader, attempts: Attempts, budget: Budget, deadline: Deadline
+        self,
+        request: Request,
+        git: Git,
+        web: Web,
+        renames: Renames,
+        *,
+        reader: Reader,
+        attempts: Attempts,
+        budget: Budget,
+        deadline: Deadline,
     ) -> None:
         self._request = request
         self._git = git
+        self._web = web
+        self._renames = renames
         self._reader = reader
         self._attempts = attempts
         self._budget = budget
         self._deadline = deadline
-        self._trust: ssl.SSLContext | None = None
 
     def put(self, part: Part) -> int:
         """Replace the pointers of a written repository by what they stand for; return how many there were."""
@@ -78,11 +82,11 @@ class LargeFiles:
     # --- where they are ---
 
     def _ask(self, part: Part, pointers: list[Pointer], token: str | None) -> list[Download]:
-        url = part.wanted.url
+        url = self._renames.present(part.wanted.url)
         what = f"the large files of {part.wanted.shown}"
         own = origins.host_of(url)
-        headers = {"Accept": lfs.MEDIA_TYPE, "Content-Type": lfs.MEDIA_TYPE, **_credential(token)}
-        with self._answered(own, lfs.endpoint(url), headers, what, body=lfs.question(pointers)) as answer:
+        headers = {"Accept": lfs.MEDIA_TYPE, "Content-Type": lfs.MEDIA_TYPE, **credential_header(token)}
+        with self._web.answered(own, lfs.endpoint(url), headers, what, body=lfs.question(pointers)) as answer:
             body = bytearray()
             for chunk in self._chunks(answer):
                 body += chunk
@@ -111,9 +115,9 @@ class LargeFiles:
 
     def _get(self, download: Download, into: Path, token: str | None) -> None:
         what = f"the large file {download.pointer.oid[:12]}"
-        headers = {**download.headers, **(_credential(token) if download.own_credential else {})}
+        headers = {**download.headers, **(credential_header(token) if download.own_credential else {})}
         try:
-            with self._answered(download.host, download.target, headers, what) as answer:
+            with self._web.answered(download.host, download.target, headers, what) as answer:
                 self._take(answer, download, into, what)
         except Denied as denied:
             if download.own_credential:
@@ -140,38 +144,3 @@ class LargeFiles:
         while chunk := answer.read1(CHUNK):
             self._deadline.check()
             yield chunk
-
-    @contextmanager
-    def _answered(
-        self, host: Host, target: str, headers: dict[str, str], what: str, *, body: bytes | None = None
-    ) -> Iterator[http.client.HTTPResponse]:
-        """Send one request to one host and give the answer, which is a success; nothing is followed."""
-        if self._trust is None:
-            self._trust = ssl.create_default_context()
-            if (ca_file := self._request.authorities()) is not None:
-                self._trust.load_verify_locations(ca_file)
-        timeout = max(min(TIMEOUT, self._deadline.left()), 1)
-        connection = http.client.HTTPSConnection(host.name, host.port, timeout=timeout, context=self._trust)
-        try:
-            method = "GET" if body is None else "POST"
-            connection.request(method, target, body=body, headers={"User-Agent": _AGENT, **headers})
-            answer = connection.getresponse()
-            if answer.status != 200:
-                raise verdicts.of_status(answer.status, what=what, host=str(host))
-            yield answer
-        except ssl.SSLCertVerificationError:
-            raise Failed(
-                f"the certificate of {host} is not trusted here. Correct it there, or trust its authority"
-            ) from None
-        except (http.client.HTTPException, ConnectionError, TimeoutError, ssl.SSLError) as problem:
-            raise Passing(f"{host} cannot be reached for {what}, or broke off ({type(problem).__name__})") from None
-        except OSError as problem:
-            if problem.errno is not None and problem.filename is not None:
-                raise
-            raise Passing(f"{host} cannot be reached for {what} ({problem.strerror})") from None
-        finally:
-            connection.close()
-
-
-def _credential(token: str | None) -> dict[str, str]:
-    return {} if token is None else {"Authorization": f"Basic {basic(token)}"}

@@ -11,6 +11,10 @@ class Failed(Exception):
     """It is over: another attempt would come to the same."""
 
 
+class Moved(Failed):
+    """The server says that the repository is elsewhere."""
+
+
 class Passing(Exception):
     """It may pass by itself; it is tried again a few times."""
 

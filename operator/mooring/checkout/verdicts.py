@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from mooring.checkout.failures import Denied, Failed, Passing
+from mooring.checkout.failures import Denied, Failed, Moved, Passing
 
 _STATUS = re.compile(r"The requested URL returned error: ([0-9]{3})")
 _UNKNOWN = re.compile(r"^fatal: repository '[^\n]*' not found$", re.MULTILINE)
@@ -60,7 +60,7 @@ def of_status(status: int, *, what: str, host: str) -> Exception:
     if status == 404:
         return Denied(404, f"{host} does not show {what} to this credential")
     if 300 <= status < 400:
-        return Failed(f"{host} redirects {what}, which is not followed. Write the URL that it has now")
+        return Moved(f"{host} redirects {what}, which is not followed. Write the URL that it has now")
     if status == 429 or status >= 500:
         return Passing(f"{host} answers {status} for {what}")
     return Failed(f"{host} answers {status} for {what}. Is it a git server?")

@@ -24,6 +24,8 @@ _PATH = re.compile(r"(?:/[A-Za-z0-9._~+-]+)*/?")
 # Visible ASCII; a backslash is left out because some readers of URLs take it for a slash.
 _LOCATION = re.compile(r"[!-\[\]-~]+")
 _API_PATH = "/api/v3"
+# Where github.com keeps large files, as its documentation names the hosts that have to be reached for them.
+_CLOUD_LARGE_FILES = ("github-cloud.githubusercontent.com", "github-cloud.s3.amazonaws.com")
 # GitHub's own cloud: its hosts are public, so a private address behind one of them is a trap.
 _CLOUD_API = re.compile(rf"api\.(github\.com|{_LABEL}\.ghe\.com)")
 
@@ -42,6 +44,9 @@ class Host:
     def __str__(self) -> str:
         """Write it as in a URL: without the port that https has anyway."""
         return self.name if self.port == HTTPS else f"{self.name}:{self.port}"
+
+
+_CLOUD = Host("github.com")
 
 
 def parse_host(text: str) -> Host:
@@ -95,6 +100,16 @@ def web_url(api: str) -> str:
     if host.port == HTTPS and _CLOUD_API.fullmatch(host.name):
         return f"https://{host.name.removeprefix('api.')}"
     return f"https://{host}{path.removesuffix(_API_PATH)}"
+
+
+def large_file_hosts(url: str, api: str, listed: Iterable[str]) -> tuple[str, ...]:
+    """Return the hosts that a repository's large files may come from beside its own.
+
+    What the administrator listed holds for the operator's own GitHub alone, whose API URL is given.
+    """
+    host = host_of(url)
+    known = _CLOUD_LARGE_FILES if host == _CLOUD else ()
+    return (*known, *(entry for entry in listed if host == host_of(web_url(api)) and entry not in known))
 
 
 @dataclass(frozen=True, slots=True)

@@ -145,6 +145,8 @@ class Ingredients:
     # one that the token is for.
     authorities: str | None = None
     token_authorities: str | None = None
+    # Hosts that the source's large files may come from beside its own.
+    large_file_hosts: tuple[str, ...] = ()
 
     @property
     def checksum(self) -> str | None:
@@ -199,6 +201,7 @@ def _checkout(made_of: Ingredients, revision: RevisionStatus, secret: str) -> Ch
         lfs=bool(spec.lfs),
         credential_secret=credential,
         authorities=made_of.authorities,
+        large_file_hosts=made_of.large_file_hosts if spec.lfs else (),
     )
 
 

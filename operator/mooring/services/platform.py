@@ -65,6 +65,8 @@ class Platform:
     app_secret: str
     # Where gateways are reached from GitHub, if anywhere.
     public_base_url: str | None = None
+    # Hosts that its large files may come from beside its own.
+    large_file_hosts: tuple[str, ...] = ()
     # Certificates to trust at the operator's own GitHub, in PEM, for those who fetch from there.
     authorities: str | None = field(default=None, repr=False)
     # What is shared with the gateways; None until it was read or made, which is before the first run.
@@ -142,6 +144,10 @@ class Platform:
         """Return whom a checkout trusts beside the system's authorities, at a URL and with a bundle of its own."""
         own = self.authorities if url is not None and self.serves(self.api_url, url) else None
         return f"{own or ''}{bundle or ''}" or None
+
+    def large_file_hosts_of(self, url: str) -> tuple[str, ...]:
+        """Return where a checkout may get the large files of a repository from, beside its own host."""
+        return origins.large_file_hosts(url, self.api_url, self.large_file_hosts)
 
     def authorities_for(self, api_url: str | None) -> str | None:
         """Return the same for where the repositories of an API are."""

@@ -202,6 +202,7 @@ class Projects:
             service_account=seen.service_account,
             clone_secret=seen.clone_secret or credential_of(fetched, deployment),
             authorities=self._platform.authorities_at(fetched.url if fetched is not None else None),
+            large_file_hosts=self._platform.large_file_hosts_of(fetched.url) if fetched is not None else (),
             token_authorities=self._platform.authorities_for(seen.resolution.api_url),
         )
 

@@ -33,10 +33,18 @@ def as_kubernetes_does(argument: str) -> str:
 def test_what_the_operator_renders_is_what_is_understood(path: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both sides of the contract, the parser and Kubernetes between them."""
     source = CheckoutSource(
-        GOOD["url"], SHA, "image", path=path, submodules=path is not None, lfs=path == "src", credential_secret="s"
+        GOOD["url"],
+        SHA,
+        "image",
+        path=path,
+        submodules=path is not None,
+        lfs=path == "src",
+        credential_secret="s",
+        large_file_hosts=("s3.example", "s3.example:8443"),
     )
     template = {"metadata": {}, "spec": {"initContainers": [checkout.container(source, WORKLOAD)], "volumes": []}}
     checkout.add_authorities(template, source)
+    checkout.add_large_file_hosts(template, source)
     rendered = template["spec"]["initContainers"][0]["args"]
     asked: list[Request] = []
 
@@ -56,6 +64,7 @@ def test_what_the_operator_renders_is_what_is_understood(path: str | None, monke
             submodules=path is not None,
             lfs=path == "src",
             ca_file=Path(checkout.AUTHORITIES_FOLDER, "ca.crt"),
+            lfs_stores=frozenset({Host("s3.example"), Host("s3.example", 8443)}),
         )
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mooring.checkout import verdicts
-from mooring.checkout.failures import Denied, Failed, Passing
+from mooring.checkout.failures import Denied, Failed, Moved, Passing
 from mooring.checkout.words import MAX_LINE, MAX_NAME, Teller, basic, named, plain
 
 TOKEN = "ghp_" + "Secret00" * 4 + "abcd"
@@ -54,7 +54,7 @@ def judged(text: str) -> Exception:
         ("fatal: Authentication failed for 'https://h/'", Denied, "refuses"),
         ("fatal: unable to access 'u': The requested URL returned error: 403", Denied, "does not let this credential"),
         ("fatal: repository 'https://h/x/' not found", Denied, "does not show the repository U"),
-        ("fatal: unable to access 'u': The requested URL returned error: 301", Failed, "redirects the repository U"),
+        ("fatal: unable to access 'u': The requested URL returned error: 301", Moved, "redirects the repository U"),
         ("error: RPC failed; HTTP 500\nfatal: unable to access: The requested URL returned error: 500", Passing, "500"),
         ("fatal: unable to access 'u': The requested URL returned error: 429", Passing, "answers 429"),
         ("fatal: unable to access 'u': The requested URL returned error: 400", Failed, "answers 400"),

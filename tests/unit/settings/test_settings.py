@@ -61,6 +61,7 @@ def test_the_defaults() -> None:
     assert settings.development is False
     assert (settings.public_base_url, settings.github_ca_file, settings.master_key_dir) == (None, None, None)
     assert (settings.webhook_dir, settings.gateway_token_dir, settings.trusted_proxies) == (None, None, ())
+    assert settings.large_file_hosts == ()
     listens = (settings.operator_listen, settings.gateway_listen, settings.gateway_admin_listen)
     assert [str(listen) for listen in listens] == [":8081", ":8080", ":8082"]
 
@@ -75,6 +76,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         MOORING_MASTER_KEY_DIR=str(tmp_path),
         MOORING_WEBHOOK_DIR=str(tmp_path),
         MOORING_GATEWAY_TOKEN_DIR=str(tmp_path),
+        MOORING_LARGE_FILE_HOSTS="S3.example.com, s3.example.com:8443,s3.example.com:443,",
         MOORING_TRUSTED_PROXIES="10.0.0.7, 192.168.0.0/16,fd00::/8,10.0.0.7,",
         MOORING_SWEEP_INTERVAL="1h30m",
         MOORING_DEVELOPMENT="true",
@@ -87,6 +89,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     assert settings.github_api_url == "https://ghes.example.com/api/v3"
     assert settings.github_app_secret == "our-app"
     assert (settings.master_key_dir, settings.webhook_dir, settings.gateway_token_dir) == (tmp_path, tmp_path, tmp_path)
+    assert settings.large_file_hosts == ("s3.example.com", "s3.example.com:8443")
     assert [str(network) for network in settings.trusted_proxies] == ["10.0.0.7/32", "192.168.0.0/16", "fd00::/8"]
     assert settings.sweep_interval == timedelta(minutes=90)
     assert settings.log_level == "debug"
@@ -352,6 +355,12 @@ def test_an_image_that_is_none_is_refused_for_each_command(tmp_path: Path) -> No
 
 
 # --- the reference ---
+
+
+@pytest.mark.parametrize("entry", ["https://s3.example.com", "s3.example.com/x", "*.example.com", "s3:99999", "sécret"])
+def test_a_host_of_large_files_is_a_host(entry: str) -> None:
+    said = sentence("MOORING_LARGE_FILE_HOSTS", f"a.example,{entry}")
+    assert said == "has an entry that is no host (no. 2); write HOST or HOST:PORT, with commas between them"
 
 
 def test_the_reference_lists_every_setting_in_these_words() -> None:

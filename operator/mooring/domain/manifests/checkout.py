@@ -48,6 +48,7 @@ class CheckoutSource:
     lfs: bool = False
     credential_secret: str | None = None
     authorities: str | None = None
+    large_file_hosts: tuple[str, ...] = ()
 
 
 def container(source: CheckoutSource, workload: WorkloadSpec) -> dict[str, Any]:
@@ -109,6 +110,12 @@ def add_authorities(template: dict[str, Any], source: CheckoutSource) -> None:
         mount = {"name": AUTHORITIES_VOLUME, "mountPath": AUTHORITIES_FOLDER, "readOnly": True}
         container["volumeMounts"].append(mount)
         container["args"].append(f"--ca-file={AUTHORITIES_FOLDER}/{key}")
+
+
+def add_large_file_hosts(template: dict[str, Any], source: CheckoutSource) -> None:
+    """Tell the checkout where large files may come from beside the repository's own host."""
+    for container in filter(_is_ours, template["spec"]["initContainers"]):
+        container["args"] += [f"--lfs-store={host}" for host in source.large_file_hosts]
 
 
 def _of(secret: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ requests to a program that is still loading, and take the old one away.
 Kubernetes tells a pod to end and its Services to forget it at the same moment, and nodes learn of the latter a little
 later. A workload that listens on a port is told to end only after that: else a rollout would refuse requests.
 
-The checkout is shown whom to trust where a GitHub has an authority of its own.
+The checkout is shown whom to trust where a GitHub has an authority of its own, and where its large files are.
 """
 
 from typing import Any
@@ -46,6 +46,7 @@ def second(project: Project, inputs: DeploymentInputs) -> Manifest:
         workload["lifecycle"] = {"preStop": {"sleep": {"seconds": seconds}}}
     if inputs.source is not None:
         checkout.add_authorities(manifest["spec"]["template"], inputs.source)
+        checkout.add_large_file_hosts(manifest["spec"]["template"], inputs.source)
     return manifest
 
 

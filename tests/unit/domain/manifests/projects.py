@@ -53,6 +53,7 @@ class Example:
     service_account: str | None = None
     clone_secret: str | None = None
     authorities: str | None = None
+    large_file_hosts: tuple[str, ...] = ()
     annotations: Mapping[str, str] = field(default_factory=dict)
 
     def render(self, version: int) -> str:
@@ -67,6 +68,7 @@ class Example:
             clone_secret=self.clone_secret,
             authorities=self.authorities,
             token_authorities=self.authorities,
+            large_file_hosts=self.large_file_hosts,
         )
         rendered = manifests(made_of, self.revision, version=version)
         return yaml.dump_all(rendered.values(), Dumper=_Literal, sort_keys=False, width=120)
@@ -105,6 +107,15 @@ EXAMPLES: dict[str, Example] = {
         },
         PUSHED,
         source=GIT,
+    ),
+    "large-files-elsewhere": Example(
+        {**_with(), "source": {**GITHUB, "lfs": True}},
+        PUSHED,
+        source=SHOP,
+        large_file_hosts=("github-cloud.githubusercontent.com", "s3.example.com:8443"),
+    ),
+    "large-files-elsewhere-that-nobody-asks-for": Example(
+        {**_with(), "source": GITHUB}, PUSHED, source=SHOP, large_file_hosts=("github-cloud.githubusercontent.com",)
     ),
     "groups": Example({**_with(runAsUser=1000, runAsGroup=1001), "source": GITHUB}, PUSHED, source=SHOP),
     "service-without-a-host": Example({**_with(ports=_PORTS), "expose": {}}),
