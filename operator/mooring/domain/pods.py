@@ -59,11 +59,18 @@ def why(pods: Iterable[Pod], secrets: Sequence[str] = ()) -> str | None:
 def _newest(pods: Iterable[Pod]) -> list[Pod]:
     """Return the pods that were made of the newest template, by name; those that are going are of no interest."""
     there = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
-    newest = max(there, key=lambda pod: str(pod["metadata"].get("creationTimestamp") or ""), default=None)
+    newest = max(there, key=_age, default=None)
     if newest is None:
         return []
     made_of = _template(newest)
     return sorted((pod for pod in there if _template(pod) == made_of), key=lambda pod: str(pod["metadata"]["name"]))
+
+
+def _age(pod: Pod) -> tuple[str, bool]:
+    """Return what tells newer pods from older ones. Of those of one second, the older ones serve already."""
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    is_ready = any(it.get("type") == "Ready" and it.get("status") == "True" for it in conditions)
+    return str(pod["metadata"].get("creationTimestamp") or ""), not is_ready
 
 
 def _template(pod: Pod) -> str:

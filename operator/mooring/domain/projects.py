@@ -19,6 +19,7 @@ from mooring.domain.names import Kind
 from mooring.domain.reasons import ConditionType, Reason
 from mooring.domain.resources.project import Project
 from mooring.domain.resources.project_status import RevisionStatus
+from mooring.domain.revisions import SHORT_SHA
 from mooring.domain.rollouts import Rollout, RolloutState
 from mooring.domain.tokens import Resolution
 from mooring.domain.users import is_expiring
@@ -325,7 +326,15 @@ def _source_condition(outcome: Outcome) -> Wanted:
         return Wanted(kind, True, Reason.IMAGE_ONLY, Reason.IMAGE_ONLY.sentence)
     if outcome.held:
         return Wanted(kind, None, Reason.PROGRESSING, "It is found, and followed when nothing else is in the way.")
-    return Wanted(kind, True, Reason.RESOLVED, f"{outcome.source.full_name}, branch {outcome.source.branch}.")
+    return Wanted(kind, True, Reason.RESOLVED, f"{outcome.source.full_name}, {_followed(outcome.source)}.")
+
+
+def _followed(source: SourceFacts) -> str:
+    if source.pin is None:
+        return f"branch {source.branch}"
+    # Whoever wonders why a push does nothing looks here.
+    pin = f"pinned to {source.pin[:SHORT_SHA]} by spec.source.revision"
+    return f"{pin}; pushes to branch {source.branch} roll nothing out"
 
 
 def _deployed(found: Rollout | None, suspended: bool) -> Wanted:

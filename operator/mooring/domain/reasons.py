@@ -147,7 +147,10 @@ class Happened(_Word):
     """The reason of a Kubernetes Event that tells of something else than a condition."""
 
     ROLLOUT_STARTED = "RolloutStarted", "New pods are about to be made; the message says of what, and what caused it."
-    PUSH_SKIPPED = "PushSkipped", "A push rolls nothing out; the message says why: its paths, or a word in the commit."
+    PUSH_SKIPPED = (
+        "PushSkipped",
+        "A push rolls nothing out; the message says why: its paths, a word in the commit, or a commit that is pinned.",
+    )
     HOOK_LEFT = (
         "HookLeft",
         "A repository's webhook is needed no more and could not be removed; the message says which one stays there.",

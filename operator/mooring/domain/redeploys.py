@@ -35,6 +35,8 @@ SECOND_LOOK = timedelta(seconds=5)
 LAST_LOOK = timedelta(seconds=180)
 # What a pending commit waits for: the annotation that deploys it.
 MANUAL_DEPLOY = "ManualDeploy"
+# Why a push to the branch of a pinned commit rolls nothing out.
+PINNED = "spec.source.revision pins another commit"
 # Characters of the annotation that are told apart.
 WORD_LENGTH = 512
 _SHA = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -311,7 +313,8 @@ def _settled(
     """Decide where it does not matter what lies between the last decision and the head; None where it does."""
     noted = _noted(state, wish, head, push)
     if wish.pinned:
-        return Verdict(noted)
+        is_news = push is not None and head not in {state.deployed, state.head}
+        return Verdict(noted, skipped=PINNED if is_news else None)
     if head == state.deployed:
         return Verdict(replace(noted, decided=head))
     if is_asked_for:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum, auto
 from typing import Any
 
@@ -188,10 +188,21 @@ def decide(
         delivery=asked.delivery if trigger is asked.cause else None,
         trigger=trigger,
         checkout_image=checkout_image if asked.sha else None,
-        # To the second, as it is stored: what is read back must be equal.
-        deployed_at=datetime.fromisoformat(timestamp(now)),
+        deployed_at=_moment(now, [stored, *history] if stored is not None else history),
     )
     return Decision(revision, new=True)
+
+
+def _moment(now: datetime, others: Sequence[RevisionStatus]) -> datetime:
+    """Return the time of a new revision, to the second, as it is stored: what is read back must be equal.
+
+    It is no other's: two that a second brought would else be one in the history, with one end.
+    """
+    taken = {other.deployed_at for other in others}
+    at = datetime.fromisoformat(timestamp(now))
+    while at in taken:
+        at += timedelta(seconds=1)
+    return at
 
 
 def _trigger(

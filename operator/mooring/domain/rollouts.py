@@ -36,6 +36,9 @@ def rollout(deployment: Mapping[str, Any]) -> Rollout:
     total, ready = int(status.get("replicas", 0)), int(status.get("readyReplicas", 0))
 
     def judged(state: RolloutState, message: str) -> Rollout:
+        if state is RolloutState.PROGRESSING and is_seen(deployment) and deployment["spec"].get("paused"):
+            # It would wait for ever, and Kubernetes counts no time against it.
+            message = f"{message} {_paused(deployment)}"
         return Rollout(state, message, desired, ready)
 
     if not is_seen(deployment):
@@ -49,6 +52,12 @@ def rollout(deployment: Mapping[str, Any]) -> Rollout:
     if available < updated:
         return judged(RolloutState.PROGRESSING, f"{available} of {updated} new pods are available.")
     return judged(RolloutState.COMPLETE, f"{available} of {desired} pods are available.")
+
+
+def _paused(deployment: Mapping[str, Any]) -> str:
+    metadata = deployment["metadata"]
+    resume = f"kubectl rollout resume deployment/{metadata['name']} -n {metadata['namespace']}"
+    return f"Somebody paused the Deployment; `{resume}` lets it go on."
 
 
 def is_seen(deployment: Mapping[str, Any]) -> bool:

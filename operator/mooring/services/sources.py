@@ -244,7 +244,7 @@ class Sources:
             private=found.private,
             deployed_sha=running or head,
             pin=spec.revision,
-            delivery=before.get("delivery"),
+            delivery=_handled(status, found.id),
             redeploy=self._redeploy(project, obj),
             proof=proof,
             pin_proof=pin_proof,
@@ -339,6 +339,18 @@ def _check_identity(spec: SourceSpec, before: Mapping[str, Any], found: Reposito
             f"{spec.github.repository} is repository {found.id} now, but {expected} is meant."
             " Correct spec.source.github.repository, or its repositoryId.",
         )
+
+
+def _handled(status: Mapping[str, Any], repository_id: int) -> str | None:
+    """Return the delivery that is done with. Of another repository's pushes all are: its branch was not read for them.
+
+    Else the first rollout of the new one might be said to come from a push to the former.
+    """
+    before: Mapping[str, Any] = status.get("source") or {}
+    handled: str | None = before.get("delivery")
+    if before and before.get("repositoryId") != repository_id:
+        return (status.get("push") or {}).get("delivery") or handled
+    return handled
 
 
 def _still_decided(status: Mapping[str, Any], pin: str | None) -> tuple[str | None, str | None]:

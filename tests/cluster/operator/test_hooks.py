@@ -109,6 +109,38 @@ def test_what_is_asked_from_the_first_project_to_the_last(
     ]
 
 
+def test_another_repository_has_another_and_the_last_one_takes_the_former_along(
+    site: Site, people: People, hub: Hub, fresh: TokenMaker
+) -> None:
+    shop = Shop.open(people, hub, fresh())
+    former = until_hooked(people)["hookId"]
+    people.apply("Project", "second", shop.project()["spec"])
+    until_hooked(people, "second")
+    other = Shop.open(people, hub, shop.token, name="other")
+    wanted = until_hooked(people, "other")["hookId"]
+    here, there = Repository.of(site, shop, hub.mark()), Repository.of(site, other, hub.mark())
+
+    def moves(name: str) -> None:
+        people.patch("Project", name, {"spec": {"source": {"github": {"repository": other.repository}}}})
+        until_hooked(people, name, lambda told: told["hookId"] == wanted)
+
+    moves("second")
+    here.was_asked()
+    moves("shop")
+    here.was_asked("GET hook", "DELETE hook")
+    there.was_asked()
+    assert (here.hooks, [it["id"] for it in there.hooks]) == ([], [wanted])
+    assert ("hook.removed", former) in audited(site, people)
+    # Whoever goes while GitHub is away from the former one's hooks has nothing to wait for there.
+    hub.control("POST", "/faults", {"kind": "drop", "path": f"*/repositories/{shop.repository_id}*"})
+    try:
+        until_gone(people, "second")
+        until_gone(people, "shop")
+    finally:
+        hub.control("DELETE", "/faults")
+    there.was_asked()
+
+
 def test_what_it_sends_is_taken(site: Site, people: People, hub: Hub, fresh: TokenMaker) -> None:
     shop = Shop.open(people, hub, fresh())
     told = until_hooked(people)

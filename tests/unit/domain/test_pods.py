@@ -35,6 +35,7 @@ def waiting(reason: str, message: str = "") -> dict[str, Any]:
     return container(waiting={"reason": reason, "message": message})
 
 
+READY = [{"type": "Ready", "status": "True"}]
 BACK_OFF = {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container"}
 
 
@@ -125,6 +126,14 @@ def test_the_newest_pods_alone_are_spoken_of() -> None:
     )
     assert told is not None
     assert told.startswith("Pod shop-a: ")
+
+
+def test_of_pods_of_one_second_those_that_serve_already_are_the_older_ones() -> None:
+    serving = pod(container(told={"ready": True}, running={}), name="shop-a", conditions=READY)
+    serving["metadata"]["labels"] = {"pod-template-hash": "old"}
+    told = pods.why([serving, pod(waiting("ErrImagePull"), name="shop-b")])
+    assert told is not None
+    assert told.startswith("Pod shop-b: ")
 
 
 def test_last_words_are_short_and_carry_neither_secrets_nor_terminal_codes() -> None:

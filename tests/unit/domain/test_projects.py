@@ -248,6 +248,17 @@ def test_the_source_condition(found: Outcome, status: bool | None, reason: Reaso
     assert (told.status, told.reason) == (status, reason)
 
 
+def test_the_source_condition_says_what_is_pinned() -> None:
+    def message(found: Outcome) -> str:
+        return by_type(conditions(found))[ConditionType.SOURCE_RESOLVED].message
+
+    followed = outcome()
+    assert followed.source is not None
+    assert "pinned" not in message(followed)
+    pinned = outcome(source=replace(followed.source, pin="b" * 40))
+    assert "pinned to bbbbbbb by spec.source.revision" in message(pinned)
+
+
 def test_what_is_known_stays_while_it_cannot_be_judged_and_goes_when_it_is_gone() -> None:
     before = without_nothing(status_fields(outcome(), 1))
     away = outcome(resolution=failed(AWAY), source=None, source_trouble=AWAY)

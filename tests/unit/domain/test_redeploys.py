@@ -256,6 +256,11 @@ def test_a_pinned_project_notes_the_head() -> None:
     assert step.verdict.state == replace(STATE, head=B, delivery="d1")
     assert step.verdict.trigger is None
     assert asked == [ReadHead()]
+    # A person is told of what the pin keeps away: once, and of nothing else.
+    assert "spec.source.revision" in str(step.verdict.skipped)
+    assert decided(wish=Wish(pinned=True), push=Push("d1", "refs/heads/main", A, B), head=A).skipped is None
+    assert decided(replace(STATE, head=B), Wish(pinned=True)).skipped is None
+    assert decided(wish=Wish(pinned=True), push=None, wait=None, look_again=NOW).skipped is None
 
 
 # --- a person's word ---

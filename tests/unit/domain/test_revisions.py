@@ -73,6 +73,15 @@ def test_each_reason_has_its_trigger(asked: Asked, trigger: Trigger) -> None:
     assert made.revision.trigger is trigger
 
 
+def test_two_of_one_second_are_two_in_the_history() -> None:
+    changed = run(asked=replace(ASKED, template="t2", generation=2)).revision
+    again = run(
+        stored=changed, asked=replace(ASKED, template="t3", generation=3), history=with_applied([STORED], changed)
+    ).revision
+    assert len({as_field(one)["deployedAt"] for one in (STORED, changed, again)}) == 3
+    assert with_applied([changed, STORED], again) == [again, changed, STORED]
+
+
 def test_pinning_what_ran_before_is_a_rollback() -> None:
     older = STORED.model_copy(update={"sha": B})
     made = run(asked=replace(ASKED, sha=B, pinned=True), history=[STORED, older])

@@ -48,3 +48,15 @@ def test_each_state(found: dict[str, Any], state: RolloutState, says: str) -> No
 def test_the_counts_are_those_of_the_deployment() -> None:
     judged = rollout(deployment(3, **counts(3, 3, 1)))
     assert (judged.desired, judged.ready) == (3, 1)
+
+
+def test_a_paused_one_that_waits_says_how_to_go_on() -> None:
+    def paused(found: dict[str, Any]) -> str:
+        named = {**found["metadata"], "name": "shop-default", "namespace": "team-a"}
+        return rollout({**found, "metadata": named, "spec": {**found["spec"], "paused": True}}).message
+
+    hint = "`kubectl rollout resume deployment/shop-default -n team-a`"
+    assert hint in paused(deployment(2, **counts(1, 3, 2)))
+    # What is done goes on as it is, and is no trouble.
+    assert hint not in paused(deployment(2, **counts(2, 2, 2)))
+    assert hint not in paused(deployment(2, generation=3, **counts(2, 2, 2)))

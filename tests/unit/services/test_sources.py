@@ -207,6 +207,21 @@ async def test_another_branch_or_repository_begins_at_its_head(changes: dict[str
 
 
 @pytest.mark.parametrize(
+    ("source", "handled"),
+    [
+        ({"repositoryId": 8, "fullName": "a/b", "delivery": "d1"}, "d2"),
+        ({"repositoryId": None, "provider": "Git", "fullName": "git.example.com/a/b"}, "d2"),
+        ({"delivery": "d1"}, "d1"),
+    ],
+)
+async def test_a_push_to_the_former_repository_is_no_push_to_this_one(source: dict[str, Any], handled: str) -> None:
+    world = World()
+    push = {"delivery": "d2", "ref": "refs/heads/main", "sha": B}
+    facts = await found(world, world.project(source=source, push=push, metadata={"generation": 2}))
+    assert facts.delivery == handled
+
+
+@pytest.mark.parametrize(
     ("source", "reads"),
     [
         ({"pinnedSha": A, "decidedSha": B}, True),
