@@ -25,7 +25,7 @@ from lab.binaries.tools import target
 from lab.errors import LabError, UsageError
 from lab.folder import tail
 from lab.handle import Lab
-from lab.kubernetes.real.inside import import_image
+from lab.kubernetes.real.inside import import_image, name_image
 from lab.processes import bound_to_me
 
 SUITE = "bookworm"
@@ -94,12 +94,14 @@ def build(
 
 def load(lab: Lab, archive: Path) -> None:
     """Give an archive's image to the lab's node. Pods name it as `name_of` does, with imagePullPolicy Never."""
-    state = lab.folder.state()
-    if state is None or state.nodes != "real":
-        raise UsageError(
-            f"the lab in {lab.folder.path} has no real node to load images into: start it with --nodes real"
-        )
+    _require_node(lab)
     import_image(lab.folder, binaries.find("ctr"), archive.absolute())
+
+
+def name_again(lab: Lab, name: str, another: str) -> None:
+    """Let pods name an image of the lab's node by another name as well."""
+    _require_node(lab)
+    name_image(lab.folder, binaries.find("ctr"), name, another)
 
 
 def name_of(archive: Path) -> str:
@@ -126,6 +128,14 @@ def wheels(requirements: Path, into: Path) -> Path:
     ]
     _run(command, "wheels", BUILD_SECONDS, f"fetching what {requirements} pins")
     return into
+
+
+def _require_node(lab: Lab) -> None:
+    state = lab.folder.state()
+    if state is None or state.nodes != "real":
+        raise UsageError(
+            f"the lab in {lab.folder.path} has no real node to load images into: start it with --nodes real"
+        )
 
 
 def _make_base(path: Path, name: str, suite: str, packages: Sequence[str]) -> None:

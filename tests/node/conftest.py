@@ -11,6 +11,8 @@ import pytest
 
 from lab import Lab, images, project_image
 from lab.folder import Folder
+from tests.node.install import Mooring, installed
+from tests.node.shop import Shop
 from tests.node.support import WORD, Node
 
 HERE = Path(__file__).parent
@@ -58,6 +60,22 @@ def node(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Iterator[No
         yield found
     finally:
         lab.down()
+
+
+@pytest.fixture(scope="package")
+def mooring(node: Node, mooring_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mooring]:
+    """Mooring, installed on that node by its chart."""
+    with installed(node.lab, mooring_archive, tmp_path_factory.mktemp("helm")) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def shop(mooring: Mooring, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A team whose Project serves a private repository."""
+    found = Shop(mooring, "shop", tmp_path_factory.mktemp("shop"))
+    found.connect()
+    found.deploy()
+    return found
 
 
 @pytest.fixture
