@@ -14,6 +14,11 @@ READY  := $(VENV)/.ready
 PY     := $(VENV)/bin/python
 # What a lab runs. Beside that the tests of the chart need helm, which a demo need not wait for.
 LAB    := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok
+# What charts and overlays must have in their own folders, as SOURCE:COPY.
+COPIES := manifests/monitoring/alerts.yaml:helm/mooring/files/monitoring/alerts.yaml \
+  manifests/monitoring/dashboard.json:helm/mooring/files/monitoring/dashboard.json \
+  manifests/rbac/namespaced.yaml:manifests/overlays/namespaced/rights/namespaced.yaml \
+  manifests/rbac/gateway-namespaced.yaml:manifests/overlays/namespaced/rights/gateway-namespaced.yaml
 export PYTHONPATH := $(CURDIR)/operator:$(CURDIR)
 export MOORING_CACHE_DIR := $(CACHE)
 
@@ -109,16 +114,18 @@ fmt: $(READY) ## Format, and mend what can be mended
 .PHONY: generate
 generate: $(READY) ## Write what is generated: the CRDs and their copies, the Roles, pages of the reference
 	@$(PY) -m mooring crds --output crds
-	@for copy in helm/mooring/crds manifests/crds; do $(PY) -m mooring crds --output $$copy; done
+	@for copy in helm/mooring/files/crds manifests/crds; do $(PY) -m mooring crds --output $$copy; done
 	@$(PY) -m mooring rbac --output manifests/rbac
 	@$(PY) -m mooring rbac --chart --output helm/mooring/templates
+	@$(foreach copy,$(COPIES),cp $(subst :, ,$(copy)); )
 	@$(PY) -m tests.unit.docs.generate
 
 .PHONY: verify
 verify: $(READY) ## Regenerate into a copy, and fail on any difference
-	@for copy in crds helm/mooring/crds manifests/crds; do $(PY) -m mooring crds --check $$copy; done
+	@for copy in crds helm/mooring/files/crds manifests/crds; do $(PY) -m mooring crds --check $$copy; done
 	@$(PY) -m mooring rbac --check manifests/rbac
 	@$(PY) -m mooring rbac --chart --check helm/mooring/templates
+	@$(foreach copy,$(COPIES),cmp $(subst :, ,$(copy)) || { echo "run \`make generate\` and commit the result"; exit 1; }; )
 	@echo "generated files are up to date"
 
 ##@ Clean

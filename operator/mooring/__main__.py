@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mooring.settings import Command, Settings
 
 OK, NO, BAD_INPUT = 0, 1, 2
+KUSTOMIZATION = "kustomization.yaml"
 
 
 class InputError(Exception):
@@ -404,8 +405,8 @@ def _rbac(options: argparse.Namespace) -> int:
         found = {
             path.name: path.read_text(encoding="utf-8", errors="replace")
             for path in folder.iterdir()
-            # A chart has templates that are not generated.
-            if path.suffix == ".yaml" and (path.name in wanted or not options.chart)
+            # A chart has templates that are not generated, and a folder says to kustomize what is in it.
+            if path.suffix == ".yaml" and (path.name in wanted or not (options.chart or path.name == KUSTOMIZATION))
         }
     except OSError as problem:
         raise InputError(f"cannot read {folder}: {problem.strerror}; name a folder with Roles") from None

@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from mooring.domain import origins
+from mooring.domain.names import GATEWAY_ACCOUNT
 
 PREFIX = "MOORING_"
 NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
@@ -329,9 +330,10 @@ class Settings(BaseModel):
     """The folder where the Secret `mooring-webhook` is mounted, with what the gateway has to know. Required for the
     gateway; the operator does not use it."""
     gateway_token_dir: GatewayCredential | None = None
-    """A folder, in memory, in which the operator keeps a short-lived credential of the service account
-    `mooring-gateway` for the gateway beside it, as files `token`, `ca.crt` and `namespace`. Default: none; the gateway
-    then has its own."""
+    """A folder, in memory, in which the operator keeps a short-lived credential of the gateway's service account for
+    the gateway beside it, as files `token`, `ca.crt` and `namespace`. Default: none; the gateway then has its own."""
+    gateway_account: ObjectName = GATEWAY_ACCOUNT
+    """The gateway's service account, in the namespace of the process. Default: `mooring-gateway`."""
     trusted_proxies: Annotated[tuple[Network, ...], BeforeValidator(parse_networks)] = ()
     """The addresses or networks of the proxies before the gateway whose `X-Forwarded-For` is believed, with commas
     between them. Default: none."""

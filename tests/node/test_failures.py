@@ -14,12 +14,12 @@ from tests.node.shop import IMAGE, PORT, SERVE, Shop
 GOOD: dict[str, Any] = {"image": IMAGE, "command": SERVE, "ports": [{"containerPort": PORT}], "replicas": 1}
 SAID = "print('no database in sight'); raise SystemExit(3)"
 BAD: dict[str, dict[str, Any]] = {
-    "image": {"image": "mooring.dev/tests/nowhere:1"},
+    "image": {"image": "localhost:9/nowhere:1"},
     "crash": {"command": ["python3", "-u", "-c", SAID]},
     "probe": {"readinessProbe": {"httpGet": {"path": "/nothing", "port": PORT}, "periodSeconds": 1}},
 }
 WORDS = {
-    "image": ("the image mooring.dev/tests/nowhere:1 cannot be had",),
+    "image": ("the image localhost:9/nowhere:1 cannot be had",),
     "crash": ("container workload failed (exit code 3)", "no database in sight"),
     "probe": ("container workload runs, and its readiness probe does not succeed yet",),
     "shop": ("the checkout failed", "leads out of"),

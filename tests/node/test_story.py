@@ -76,7 +76,7 @@ def test_from_nothing_to_a_page_that_a_push_changes(mooring: Mooring, tmp_path: 
     with onlooker(tokens) as watched:
         sha = shop.push({"index.html": "two"})
         project = shop.arrived(sha)
-        assert shop.page() == "two"
+        until(lambda: shop.page() == "two", "the Service leads to the new pod", PATIENCE)
     after = shop.alone()
     assert uids([after]).isdisjoint(uids([before]))
 

@@ -1,3 +1,29 @@
+{{- /* What no schema can say, because it is about two values at once. */}}
+{{- define "mooring.check" -}}
+{{- with .Values }}
+{{- if and .github.caConfigMap .github.caSecret }}
+{{- fail "github.caConfigMap and github.caSecret are both set: name one of them" }}
+{{- end }}
+{{- range $name, $route := dict "ingress" .ingress "httpRoute" .httpRoute }}
+{{- if $route.enabled }}
+{{- $url := urlParse $.Values.gateway.url }}
+{{- if not $url.host }}
+{{- fail (printf "%s.enabled needs gateway.url: it is the host of the route" $name) }}
+{{- end }}
+{{- if $url.path }}
+{{- fail (printf "%s.enabled: gateway.url has the path %s, which a route of this chart does not take away; make one of your own" $name $url.path) }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- if and .httpRoute.enabled (not .httpRoute.parentRefs) }}
+{{- fail "httpRoute.enabled needs httpRoute.parentRefs: name the Gateway" }}
+{{- end }}
+{{- if and (not .settings.development) (or (hasPrefix "http://" .github.apiUrl) (hasPrefix "http://" .gateway.url)) }}
+{{- fail "github.apiUrl and gateway.url must be https; plain http needs settings.development" }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{- define "mooring.image" -}}
 {{- with .Values.image -}}
 {{- if .digest }}{{ .repository }}@{{ .digest }}{{ else }}{{ .repository }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
@@ -14,51 +40,16 @@ app.kubernetes.io/component: {{ . }}
 app.kubernetes.io/part-of: mooring
 {{- end }}
 
-{{- /* What the restricted Pod Security Standard asks of a Pod, and of each container. */}}
-{{- define "mooring.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile: {type: RuntimeDefault}
+{{- /* The host of gateway.url, without a port. */}}
+{{- define "mooring.host" -}}
+{{ regexReplaceAll ":[0-9]+$" (urlParse .Values.gateway.url).host "" }}
 {{- end }}
 
-{{- define "mooring.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities: {drop: [ALL]}
-{{- end }}
-
-{{- /* No pod mounts a token by itself, so that a container has its own and no other. */}}
-{{- define "mooring.accountVolume" -}}
-name: account
-projected:
-  defaultMode: 0440
-  sources:
-    - serviceAccountToken: {path: token, expirationSeconds: 3607}
-    - configMap:
-        name: kube-root-ca.crt
-        items: [{key: ca.crt, path: ca.crt}]
-    - downwardAPI:
-        items: [{path: namespace, fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}}]
-{{- end }}
-
-{{- define "mooring.accountMount" -}}
-name: account
-mountPath: /var/run/secrets/kubernetes.io/serviceaccount
-readOnly: true
-{{- end }}
-
-{{- /* What operator and gateway are told alike. */}}
-{{- define "mooring.environment" -}}
-- name: MOORING_NAMESPACE
-  valueFrom: {fieldRef: {apiVersion: v1, fieldPath: metadata.namespace}}
-- name: MOORING_GITHUB_API_URL
-  value: {{ .Values.github.apiUrl | quote }}
-- name: MOORING_LOG_LEVEL
-  value: {{ .Values.settings.logLevel | quote }}
-{{- with .Values.watchNamespaces }}
-- name: MOORING_WATCH_NAMESPACES
-  value: {{ join "," . | quote }}
-{{- end }}
+{{- /* The ports at which GitHub is asked, as JSON. */}}
+{{- define "mooring.githubPorts" -}}
+{{- $own := regexFind ":[0-9]+$" (urlParse .Values.github.apiUrl).host | trimPrefix ":" }}
+{{- $scheme := ternary 80 443 (hasPrefix "http://" .Values.github.apiUrl) }}
+{{- $ports := list (ternary (int $own) $scheme (ne $own "")) }}
+{{- range .Values.networkPolicy.githubPorts }}{{ $ports = append $ports (int .) }}{{ end }}
+{{- append $ports 443 | uniq | toJson }}
 {{- end }}

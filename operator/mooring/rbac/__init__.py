@@ -39,16 +39,19 @@ def files(namespace: str = NAMESPACE, name: str = ACCOUNT, gateway: str = GATEWA
 
 
 def documents_by_file(
-    namespace: str, name: str, gateway: str, *, watched: str | None = None
+    namespace: str, name: str, gateway: str, *, watched: str | None = None, **named: str
 ) -> dict[str, tuple[str, ...]]:
-    """What stands in each file. `watched`: the namespace of the Roles for one; without it they fit any."""
+    """What stands in each file. `watched`: the namespace of the Roles for one; without it they fit any.
+
+    `named` are other objects of the operator's namespace that have names of their own; see `table.own`.
+    """
     operators = {"name": name, "namespace": namespace}
     gateways = {"name": gateway, "namespace": namespace}
     return {
         # For both: the account, and its rights where it runs.
         "operator.yaml": (
             documents.account(operators),
-            documents.role("Role", operators, own(gateway)),
+            documents.role("Role", operators, own(gateway, **named)),
             documents.binding("Role", operators, name, operators),
         ),
         "cluster-wide.yaml": _everywhere(operators, WATCHED + CLUSTER),

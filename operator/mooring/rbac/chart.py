@@ -7,14 +7,20 @@ FILE = "rbac.yaml"
 NAMESPACE = "{{ $.Release.Namespace }}"
 OPERATOR = "{{ $.Values.serviceAccount.operatorName }}"
 GATEWAY = "{{ $.Values.serviceAccount.gatewayName }}"
+POLICY = "{{ $.Values.policy.configMap }}"
+APP = "{{ $.Values.github.appSecret }}"
 ONE = "{{ . }}"
 
 
 def files() -> dict[str, str]:
     """Every generated template by its name."""
-    manifests = rbac.documents_by_file(NAMESPACE, OPERATOR, GATEWAY, watched=ONE)
+    manifests = rbac.documents_by_file(NAMESPACE, OPERATOR, GATEWAY, watched=ONE, policy=POLICY, app=APP)
+    account, *confining = manifests["gateway.yaml"]
     parts = [
-        _joined(manifests["operator.yaml"], manifests["gateway.yaml"]),
+        _joined(manifests["operator.yaml"], (account,)),
+        "{{- if $.Values.admissionPolicy.install }}\n",
+        _joined(tuple(confining)),
+        "{{- end }}\n",
         "{{- if $.Values.watchNamespaces }}\n{{- range $.Values.watchNamespaces }}\n",
         _joined(manifests["namespaced.yaml"], manifests["gateway-namespaced.yaml"]),
         "{{- end }}\n{{- else }}\n",

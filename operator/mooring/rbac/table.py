@@ -114,26 +114,6 @@ CLUSTER = (
 # In the operator's own namespace.
 _OWN = (
     Grant(
-        "",
-        ("configmaps",),
-        {
-            "get": "reads the administrator's policy",
-            "list": "learns at its start whether there is a policy",
-            "watch": "follows the policy",
-        },
-        names=("mooring-policy",),
-    ),
-    Grant(
-        "",
-        ("secrets",),
-        {
-            "get": "reads the operator's own App",
-            "list": "learns at its start whether it has one (name and labels only)",
-            "watch": "follows a rotated key (name and labels only)",
-        },
-        names=("mooring-github-app",),
-    ),
-    Grant(
         "coordination.k8s.io",
         ("leases",),
         {
@@ -172,11 +152,35 @@ _OWN = (
 )
 
 
-def own(gateway: str = GATEWAY_ACCOUNT) -> tuple[Grant, ...]:
-    """Return what the operator may do in its own namespace, where the gateway has an account of this name."""
+def own(
+    gateway: str = GATEWAY_ACCOUNT, policy: str = "mooring-policy", app: str = "mooring-github-app"
+) -> tuple[Grant, ...]:
+    """Return what the operator may do in its own namespace, where these have other names than the usual ones."""
+    given = (
+        Grant(
+            "",
+            ("configmaps",),
+            {
+                "get": "reads the administrator's policy",
+                "list": "learns at its start whether there is a policy",
+                "watch": "follows the policy",
+            },
+            names=(policy,),
+        ),
+        Grant(
+            "",
+            ("secrets",),
+            {
+                "get": "reads the operator's own App",
+                "list": "learns at its start whether it has one (name and labels only)",
+                "watch": "follows a rotated key (name and labels only)",
+            },
+            names=(app,),
+        ),
+    )
     # The name of an account stands in the address of such a request: so `create` can be held to it here.
     reason = "gets the gateway its short-lived token, so that its container holds no other"
-    return (*_OWN, Grant("", ("serviceaccounts/token",), {"create": reason}, names=(gateway,)))
+    return (*given, *_OWN, Grant("", ("serviceaccounts/token",), {"create": reason}, names=(gateway,)))
 
 
 # The gateway, in every namespace that the operator works in. It faces the internet: policy.py confines these further.

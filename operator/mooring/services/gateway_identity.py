@@ -38,12 +38,20 @@ class GatewayIdentity:
     """The files `token`, `ca.crt` and `namespace` of a folder."""
 
     def __init__(
-        self, identities: Identities, clock: Clock, folder: Path, namespace: str, *, waiting: Wait = wait
+        self,
+        identities: Identities,
+        clock: Clock,
+        folder: Path,
+        namespace: str,
+        *,
+        account: str = names.GATEWAY_ACCOUNT,
+        waiting: Wait = wait,
     ) -> None:
         self._identities = identities
         self._clock = clock
         self._folder = folder
         self._namespace = namespace
+        self._account = account
         self._wait = waiting
         self._failures = 0
         self._said: str | None = None
@@ -63,7 +71,7 @@ class GatewayIdentity:
         """Replace the credential; return when to do so again."""
         asked = self._clock.now()
         try:
-            issued = await self._identities.issue(names.GATEWAY_ACCOUNT, LIFE)
+            issued = await self._identities.issue(self._account, LIFE)
             authorities = await self._identities.authorities()
             # The token comes last: whoever sees it finds the rest.
             self._write({"ca.crt": authorities, "namespace": self._namespace, "token": issued.token})
@@ -99,7 +107,7 @@ async def gateway_identity(settings: Settings, identities: Identities, clock: Cl
     folder = settings.gateway_token_dir
     if folder is None:
         return None
-    gateway = GatewayIdentity(identities, clock, folder, settings.namespace)
+    gateway = GatewayIdentity(identities, clock, folder, settings.namespace, account=settings.gateway_account)
     try:
         await gateway.prepare()
     except OSError as problem:

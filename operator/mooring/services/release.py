@@ -2,7 +2,7 @@
 
 Nothing of people's is changed beside that: workloads run on with what they have, webhooks stay at GitHub, and tokens of
 installations end by themselves within the hour. The Lease is taken first, so that no operator adds a finalizer again.
-It is left held at the end, for as long as it takes to remove the operators. If nobody removes them, one goes on by itself.
+It is left held at the end, for as long as it takes to remove the operators; if nobody does, one goes on by itself.
 """
 
 from __future__ import annotations

@@ -32,13 +32,14 @@ class Issuer:
     def __init__(self, time: Timeline) -> None:
         self.time = time
         self.asked: list[datetime] = []
+        self.account = "mooring-gateway"
         self.life = HOUR
         self.ahead = timedelta()
         self.trouble: Exception | None = None
         self.ca = "first authority"
 
     async def issue(self, account: str, seconds: int) -> Identity:
-        assert (account, seconds) == ("mooring-gateway", 3600)
+        assert (account, seconds) == (self.account, 3600)
         self.asked.append(self.time.now())
         if self.trouble is not None:
             raise self.trouble
@@ -202,3 +203,19 @@ async def test_it_is_kept_only_where_somebody_wants_it_and_can_be(tmp_path: Path
     (tmp_path / "ca.crt").mkdir()
     with pytest.raises(SettingsError, match="MOORING_GATEWAY_TOKEN_DIR names a folder that cannot be written"):
         await gateway_identity(settings, Issuer(time), time)
+
+
+async def test_the_account_may_have_another_name(tmp_path: Path) -> None:
+    time = Timeline()
+    issuer = Issuer(time)
+    issuer.account = "other"
+    given = {**LEAST, "MOORING_GATEWAY_TOKEN_DIR": str(tmp_path), "MOORING_GATEWAY_ACCOUNT": "other"}
+    identity = await gateway_identity(Settings.load(given), issuer, time)
+    assert identity is not None
+
+    task = asyncio.create_task(identity.keep())
+    await time.settle()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+    assert (tmp_path / "token").read_text() == "credential-1"
