@@ -36,6 +36,15 @@ async def test_a_private_repository_at_exactly_one_commit(site: Site) -> None:
     assert not os.access(site.workspace / "README.md", os.X_OK)
 
 
+async def test_a_commit_of_a_branch_with_slashes(site: Site) -> None:
+    """Pods know commits alone, so a branch may be called what it likes, and move on."""
+    site.commit("web", FILES)
+    revision = site.commit_tree("web", site.tree("web", {"b.txt": "2\n"}), branch="feature/deep/--x#1")
+    assert (await site.checkout(site.wanted(revision))).failed is None
+    assert site.files() == {"b.txt": "2\n"}
+    assert site.git("rev-parse", "HEAD") == revision
+
+
 @pytest.mark.parametrize(
     ("path", "found"),
     [

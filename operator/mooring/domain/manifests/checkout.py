@@ -52,7 +52,10 @@ class CheckoutSource:
 
 
 def container(source: CheckoutSource, workload: WorkloadSpec) -> dict[str, Any]:
-    """The init container. It has the workload's user, so that git in the workload trusts the files as its own."""
+    """The init container. It has the workload's user, where the spec names one, so that the files are its own.
+
+    The volume's folder is the kubelet's all the same, so git in the workload has to be told to trust it.
+    """
     mounts: list[dict[str, Any]] = [
         {"name": WORKSPACE_VOLUME, "mountPath": DESTINATION},
         {"name": SCRATCH_VOLUME, "mountPath": SCRATCH},
