@@ -2,6 +2,8 @@
 #
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t mooring .
 #
+# Unpacked it has 170 MB beside its base; of these a new version of Mooring with the same libraries changes 5.
+#
 # BASE may be any Debian with Python 3.11 or newer; git and certificates are added where they lack. The tag below names
 # one release of Python. For a release of Mooring pin it by digest as well: --build-arg BASE=docker.io/...@sha256:...
 # BUILDER has to have its Python at the same path as BASE. A pip.conf, if packages come from elsewhere, is a secret:

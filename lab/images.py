@@ -32,7 +32,10 @@ SUITE = "bookworm"
 PACKAGES = ("ca-certificates", "git", "python3")
 PYTHON_VERSION = "3.11"  # of that suite
 BASE_NAME = "mooring.dev/lab/base"
-BASE_FORM = "2"  # of the archive; another number makes it anew
+BASES_KEPT = 3  # of other checkouts, too; the one made longest ago goes first
+BASE_FORM = "3"  # of the archive; another number makes it anew
+# Every node has the base in its memory, and nobody reads there.
+LEFT_OUT = ("doc", "info", "locale", "man")
 STORE_BYTES = 4 << 30  # above this the builder starts with an empty store again
 BASE_SECONDS = 1800.0
 BUILD_SECONDS = 1800.0
@@ -41,7 +44,7 @@ PLATFORMS = {"linux-amd64": "x86_64", "linux-arm64": "aarch64"}
 
 def base_image(suite: str = SUITE, packages: Sequence[str] = PACKAGES) -> Path:
     """A minimal Debian with these packages, as an image. Made once, then kept in the cache."""
-    _require("mmdebstrap")
+    require("mmdebstrap")
     key = hashlib.sha256("\0".join([BASE_FORM, suite, target(), *sorted(packages)]).encode()).hexdigest()[:16]
     path = _home() / f"base-{suite}-{key}.tar"
     with _alone("base"):
@@ -65,8 +68,8 @@ def build(
     `args` are build arguments. `volumes` are folders or files of this machine that RUN sees and the image lacks.
     `copied` names all in the context that the Dockerfile copies: as long as none of that has changed, nothing is done.
     """
-    _require("buildah")
-    result = _home() / f"{hashlib.sha256(tag.encode()).hexdigest()[:16]}.tar"
+    require("buildah")
+    result = kept(tag)
     stamp = result.with_suffix(".made-of")
     made_of = _fingerprint(
         [dockerfile, *(context / name for name in copied)], [name_of(base), repr(args), repr(volumes)]
@@ -90,6 +93,11 @@ def build(
         draft.replace(result)
         stamp.write_text(made_of)
         return result
+
+
+def kept(tag: str) -> Path:
+    """Where the archive of a build is, once there is one."""
+    return _home() / f"{hashlib.sha256(tag.encode()).hexdigest()[:16]}.tar"
 
 
 def load(lab: Lab, archive: Path) -> None:
@@ -142,9 +150,14 @@ def _make_base(path: Path, name: str, suite: str, packages: Sequence[str]) -> No
     say(f"making a base image of {suite} with {', '.join(packages)} (about 1 min, once)")
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".base-") as scratch:
         layer = Path(scratch) / "layer.tar"
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, str(layer)]
+        smaller = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in LEFT_OUT]
+        wanted = ["--variant=minbase", f"--include={','.join(packages)}", *smaller]
+        command = ["mmdebstrap", "--quiet", *wanted, suite, str(layer)]
         _run(_apart(command), "mmdebstrap", BASE_SECONDS, f"making a root file system of {suite}")
         write_archive(path, name, Contents(layer))
+    made = sorted(path.parent.glob("base-*.tar"), key=lambda one: one.stat().st_mtime, reverse=True)
+    for old in made[BASES_KEPT:]:
+        old.unlink()
 
 
 def _fingerprint(places: Sequence[Path], words: Sequence[str]) -> str:
@@ -242,8 +255,10 @@ def _home() -> Path:
     return folder
 
 
-def _require(command: str) -> None:
+def require(*commands: str) -> None:
+    """Refuse a machine that cannot make images: by default any image."""
     if os.geteuid() != 0:
         raise UsageError("making images needs root: run it as root")
-    if not shutil.which(command):
-        raise UsageError(f"making images needs {command}, which this machine lacks: run `make node-deps` as root")
+    for command in commands or ("mmdebstrap", "buildah"):
+        if not shutil.which(command):
+            raise UsageError(f"making images needs {command}, which this machine lacks: run `make node-deps` as root")

@@ -34,6 +34,11 @@ def build() -> Path:
     return images.build(dockerfile, REPOSITORY, NAME, base, arguments, volumes=volumes, copied=COPIED)
 
 
+def is_built() -> bool:
+    """Whether it was built before, so that another build takes seconds."""
+    return images.kept(NAME).exists()
+
+
 def _wheels() -> Path:
     """A folder with all that the Dockerfile installs, and a pip to do so: the base has none."""
     runtime, dev = ((REPOSITORY / "requirements" / name).read_text() for name in REQUIREMENTS)

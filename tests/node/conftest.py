@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from lab import Lab, images, project_image
+from lab.errors import UsageError
 from lab.folder import Folder
+from lab.kubernetes.real import RealNodes
 from tests.node.install import Mooring, installed
 from tests.node.shop import Shop
 from tests.node.support import WORD, Node
@@ -20,11 +22,16 @@ HERE = Path(__file__).parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Elsewhere there is nothing to run; as root on Linux, whatever is missing is a failure that says what to do."""
-    if sys.platform == "linux" and os.geteuid() == 0:
-        return
-    for item in items:
-        if HERE in item.path.parents:
+    ours = [item for item in items if HERE in item.path.parents]
+    if not (sys.platform == "linux" and os.geteuid() == 0):
+        for item in ours:
             item.add_marker(pytest.mark.skip(reason="a real node needs root on Linux"))
+    elif ours:
+        try:
+            RealNodes.require()
+            images.require()
+        except UsageError as problem:
+            raise pytest.UsageError(f"tests/node cannot run: {problem}") from None
 
 
 @pytest.fixture(scope="package")

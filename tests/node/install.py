@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -42,28 +43,26 @@ class Mooring:
         trusted = f"--from-file=ca.crt={self.env['MOORING_GITHUB_CA_FILE']}"
         self.node.kubectl("create", "configmap", "github-ca", "--namespace", SYSTEM, trusted)
         repository, _, tag = image.rpartition(":")
+        # A second one of each would change nothing but the time that two cores need.
         values = {
-            "image.repository": repository,
-            "image.tag": tag,
-            "github.apiUrl": self.env["MOORING_GITHUB_API_URL"],
-            "github.caConfigMap": "github-ca",
-            "gateway.url": PUBLIC,
-            # A second one of each would change nothing but the time that two cores need.
-            "operator.replicas": "1",
-            "gateway.replicas": "1",
+            "image": {"repository": repository, "tag": tag},
+            "github": {"apiUrl": self.env["MOORING_GITHUB_API_URL"], "caConfigMap": "github-ca"},
+            "operator": {"replicas": 1},
+            "gateway": {"replicas": 1, "url": PUBLIC},
         }
-        self.helm("install", "mooring", CHART, *(f"--set-string={name}={value}" for name, value in values.items()))
+        self.helm("install", "mooring", CHART, "--values=-", values=values)
         self.ready()
 
     def upgrade(self, image: str) -> None:
         """Another image under the same values."""
         images.name_again(self.node.lab, image, f"{image.rpartition(':')[0]}:{UPGRADED}")
-        self.helm("upgrade", "mooring", CHART, "--reuse-values", f"--set-string=image.tag={UPGRADED}")
+        self.helm("upgrade", "mooring", CHART, "--reuse-values", f"--set=image.tag={UPGRADED}")
         self.ready()
 
-    def helm(self, *arguments: str | Path) -> None:
+    def helm(self, *arguments: str | Path, values: Mapping[str, Any] | None = None) -> None:
         done = subprocess.run(
             [self._helm_path, *arguments, f"--namespace={SYSTEM}"],
+            input=json.dumps(values or {}),
             env={"HOME": str(self._folder), "KUBECONFIG": self.env["KUBECONFIG"], "PATH": os.environ["PATH"]},
             capture_output=True,
             text=True,

@@ -118,34 +118,35 @@ class Shop:
         self.hub.control("POST", f"/apps/{slug}/webhook", {"url": url, "secret": WEBHOOK_SECRET})
         until(lambda: _known(url), "the gateway knows the App", PATIENCE)
 
-    def deploy(self, name: str = "shop", installation: str = "acme", **workload: Any) -> Object:
-        """Apply a Project that serves the repository; return it when it is Ready."""
+    def deploy(self, name: str = "shop", installation: str = "acme", branch: str = "main") -> Object:
+        """Apply a Project that serves a branch of the repository; return it when it is Ready."""
         self.people.apply(
             "Project",
             name,
             {
                 "installationRef": {"name": installation},
-                "source": {"github": {"repository": self.repository}},
+                "source": {"github": {"repository": self.repository}, "branch": branch},
                 "token": {"source": "none"},
                 "deploy": {"debounce": "1s"},
-                "workload": {**WORKLOAD, **workload},
+                "workload": WORKLOAD,
                 "expose": {},
             },
         )
         return self.ready(name)
 
-    def push(self, files: Mapping[str, str], links: Mapping[str, str] | None = None) -> str:
+    def push(self, files: Mapping[str, str], links: Mapping[str, str] | None = None, branch: str = "main") -> str:
         """Commit and push with git itself; return the commit."""
         if not self._work.exists():
             address = f"{self.mooring.env['LAB_GITHUB_GIT_URL']}/{self.repository}.git"
             self._git(self._work.parent, "clone", "--quiet", address, str(self._work))
+        self._git(self._work, "checkout", "--quiet", *(() if branch == "main" else ("-B",)), branch)
         for name, text in files.items():
             (self._work / name).write_text(text)
         for name, target in (links or {}).items():
             (self._work / name).symlink_to(target)
         self._git(self._work, "add", "--all")
         self._git(self._work, "commit", "--quiet", "--message", "Change it")
-        self._git(self._work, "push", "--quiet")
+        self._git(self._work, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
         return self._git(self._work, "rev-parse", "HEAD").strip()
 
     def _git(self, where: Path, *arguments: str) -> str:

@@ -12,6 +12,7 @@ from tests.node.install import PATIENCE, uids
 from tests.node.shop import IMAGE, PORT, SERVE, Shop
 
 GOOD: dict[str, Any] = {"image": IMAGE, "command": SERVE, "ports": [{"containerPort": PORT}], "replicas": 1}
+BRANCH = "feature/links"
 SAID = "print('no database in sight'); raise SystemExit(3)"
 BAD: dict[str, dict[str, Any]] = {
     "image": {"image": "localhost:9/nowhere:1"},
@@ -22,7 +23,7 @@ WORDS = {
     "image": ("the image localhost:9/nowhere:1 cannot be had",),
     "crash": ("container workload failed (exit code 3)", "no database in sight"),
     "probe": ("container workload runs, and its readiness probe does not succeed yet",),
-    "shop": ("the checkout failed", "leads out of"),
+    "checkout": ("the checkout failed", "leads out of"),
 }
 
 
@@ -31,10 +32,12 @@ def serving(shop: Shop) -> dict[str, Object]:
     """The pods of a Project of each kind, before something went wrong with each."""
     for name in BAD:
         shop.people.apply("Project", name, {"workload": GOOD, "expose": {}})
+    shop.push({"index.html": "another branch"}, branch=BRANCH)
+    shop.deploy("checkout", branch=BRANCH)
     for name in BAD:
         shop.ready(name)
     before = {name: shop.alone(name) for name in WORDS}
-    shop.push({}, links={"etc": "/etc"})
+    shop.push({}, links={"etc": "/etc"}, branch=BRANCH)
     for name, wrong in BAD.items():
         shop.people.apply("Project", name, {"workload": {**GOOD, **wrong}, "expose": {}})
     return before
