@@ -14,6 +14,8 @@ READY  := $(VENV)/.ready
 PY     := $(VENV)/bin/python
 # What a lab runs. Beside that the tests of the chart need helm, which a demo need not wait for.
 LAB    := etcd kube-apiserver kube-controller-manager kube-scheduler kubectl kwok
+# As root on Linux the tests run real nodes as well, which need all the binaries that the lab knows.
+TESTED := $(if $(filter 0-Linux,$(shell id -u)-$(shell uname -s)),,$(LAB) helm)
 # What charts and overlays must have in their own folders, as SOURCE:COPY.
 COPIES := manifests/monitoring/alerts.yaml:helm/mooring/files/monitoring/alerts.yaml \
   manifests/monitoring/dashboard.json:helm/mooring/files/monitoring/dashboard.json \
@@ -47,8 +49,8 @@ $(READY): | requirements/dev.txt
 	@touch $@
 
 .PHONY: tools
-tools: $(READY) ## Make the lab's binaries and documents ready (cold: about 13 min, once per version)
-	@$(PY) -m lab build $(LAB) helm
+tools: $(READY) ## Make the lab's binaries and documents ready (cold: about 13 min, as root 17; once per version)
+	@$(PY) -m lab build $(TESTED)
 	@$(PY) -m lab.github.documents
 
 .PHONY: lock
@@ -65,7 +67,10 @@ lock: $(READY) ## Pin every dependency anew, with hashes, for all platforms
 node-deps: ## Install what real nodes need from the distribution (root; Debian and its kin). The only target that calls apt
 	@[ "$$(id -u)" = 0 ] || { echo "make node-deps installs system packages: run it as root" >&2; exit 2; }
 	@command -v apt-get >/dev/null || { echo "make node-deps knows apt only: install runc, nftables, iproute2, mmdebstrap and buildah yourself" >&2; exit 2; }
-	apt-get update -q && apt-get install -y --no-install-recommends runc nftables iproute2 kmod mmdebstrap buildah
+	@PATH="$$PATH:/usr/sbin:/sbin"; for each in runc nft ip modprobe mmdebstrap buildah; do \
+	  command -v $$each >/dev/null || exec sh -xc 'apt-get update -q && apt-get install -y --no-install-recommends \
+	    runc nftables iproute2 kmod mmdebstrap buildah'; \
+	done
 
 ##@ Use
 

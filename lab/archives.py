@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from lab.binaries.tools import target
+from lab.errors import UsageError
+
+MANIFEST = "manifest.json"
+CREATED = "1970-01-01T00:00:00Z"  # a builder that finds no time here finds nothing in its cache, either
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,18 @@ def write_archive(path: Path, name: str, contents: Contents) -> Path:
     with tarfile.open(draft, "w") as tar:
         tar.add(contents.layer, names["layer"], filter=_plain)
         _add(tar, names["config"], config)
-        _add(tar, "manifest.json", json.dumps(manifest).encode())
+        _add(tar, MANIFEST, json.dumps(manifest).encode())
     return draft.replace(path)
+
+
+def described(archive: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The manifest and the configuration of the image in an archive."""
+    try:
+        with tarfile.open(archive) as tar:
+            manifest = json.loads(_text(tar, MANIFEST))[0]
+            return manifest, json.loads(_text(tar, manifest["Config"]))
+    except (OSError, tarfile.TarError, KeyError, ValueError, IndexError, TypeError) as error:
+        raise UsageError(f"{archive} is no docker-archive with a named image: {error!r}") from error
 
 
 def program_layer(path: Path, binary: Path) -> Path:
@@ -45,11 +59,12 @@ def program_layer(path: Path, binary: Path) -> Path:
 def _config(digest: str, command: Sequence[str]) -> dict[str, Any]:
     system, _, architecture = target().partition("-")
     return {
+        "created": CREATED,
         "architecture": architecture,
         "os": system,
         "config": {"Entrypoint": [*command]} if command else {},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
-        "history": [{"created_by": "mooring lab"}],
+        "history": [{"created": CREATED, "created_by": "mooring lab"}],
     }
 
 
@@ -58,6 +73,11 @@ def _plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
     entry.uid = entry.gid = entry.mtime = 0
     entry.uname = entry.gname = ""
     return entry
+
+
+def _text(tar: tarfile.TarFile, name: str) -> bytes:
+    content = tar.extractfile(name)
+    return content.read() if content else b""
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -40,12 +40,14 @@ LINT = Suite(
         (str(Path(sys.executable).with_name("lint-imports")), "--no-logo"),
     ),
 )
+NODE = Suite("node", 120, ((*PYTEST, "-m", "not scale", "tests/node"),), root=True)
 TEST = (
     LINT,
     Suite("verify", 10, (("make", "verify"),)),
     Suite("unit", 80, ((*PYTEST, "tests/unit"),)),
     Suite("lab", 260, ((*PYTEST, "-m", "not scale", "tests/lab"),)),
     Suite("cluster", 1300, ((*PYTEST, "-m", "not scale and not vast", "tests/cluster"),)),
+    NODE,
     Suite("demo", 30, ((sys.executable, "-m", "lab.demo", "--once", "--dir", "build/demo"),)),
 )
 # What is a figure has a lab of its own: after thousands of other objects the API server is half as fast.
@@ -60,9 +62,9 @@ SCALE = (
         ),
     ),
 )
-NODE = (Suite("node", 90, ((*PYTEST, "tests/node"),), root=True),)
+SPEED = Suite("speed", 180, ((*PYTEST, "-s", "-m", "scale", "tests/node"),), root=True)
 VAST = (Suite("vast", 900, ((*PYTEST, "-s", "-m", "vast", "tests/cluster"),)),)
-SETS = {"test": TEST, "lint": (LINT,), "scale": (*SCALE, *VAST), "vast": VAST, "node": NODE}
+SETS = {"test": TEST, "lint": (LINT,), "scale": (*SCALE, SPEED, *VAST), "vast": VAST, "node": (NODE,)}
 
 COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 

@@ -12,7 +12,7 @@ from lab.binaries.progress import say
 from lab.binaries.tools import TOOLS, Tool
 from lab.errors import UsageError
 
-__all__ = ["TOOLS", "ensure", "find"]
+__all__ = ["TOOLS", "ensure", "find", "present"]
 
 
 def find(name: str) -> Path:
@@ -30,6 +30,11 @@ def ensure(names: Iterable[str]) -> dict[str, Path]:
             found |= _make([tool for tool in missing if not _present(tool)])
             found |= {tool.name: path for tool in missing if (path := _present(tool))}
     return {tool.name: found[tool.name] for tool in tools}
+
+
+def present(names: Iterable[str]) -> bool:
+    """Whether all of them are there, so that nothing would have to be made."""
+    return all(_present(_tool(name)) for name in names)
 
 
 def _make(missing: list[Tool]) -> dict[str, Path]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab import Lab
 from lab.commandline import Parser
-from lab.demo import story
+from lab.demo import nodes, story
 from lab.demo.stage import REPOSITORY, Stage, stop
 from lab.errors import LabError, UsageError
 
@@ -16,10 +16,14 @@ from lab.errors import LabError, UsageError
 def run(folder: Path, *, once: bool) -> None:
     """Play the demo; what failed half-way leaves nothing running."""
     stop(folder)
-    lab = Lab.up(folder, report=lambda line: print(line, file=sys.stderr, flush=True))
+    hindrance = nodes.hindrance()
+    if hindrance:
+        print(f"pods are simulated here: {hindrance}", file=sys.stderr, flush=True)
+    kind = "simulated" if hindrance else "real"
+    lab = Lab.up(folder, nodes=kind, report=lambda line: print(line, file=sys.stderr, flush=True))
     finished = False
     try:
-        stage = Stage(lab, folder)
+        stage = Stage(lab, folder, image=None if hindrance else nodes.load(lab))
         story.kinds(stage)
         story.operator(stage)
         app = story.people(stage)

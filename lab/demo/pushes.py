@@ -21,6 +21,20 @@ from lab.errors import LabError
 
 KEPT, DOCUMENT = "mooring-webhook", "webhooks.json"
 ANSWERED_SECONDS = 20.0
+PORT = 8080
+PROGRAM = f"""\
+import http.server
+
+
+class Page(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(b"<h1>TEXT</h1>\\n")
+
+
+http.server.ThreadingHTTPServer(("", {PORT}), Page).serve_forever()
+"""
 
 
 @dataclass(frozen=True)
@@ -80,7 +94,8 @@ class Pushes:
         shutil.rmtree(work, ignore_errors=True)  # an earlier demo's
         address = f"{stage.lab.env['LAB_GITHUB_GIT_URL']}/{self.repository}.git"
         self._git(None, "clone", "--quiet", address, str(work))
-        (work / "app.py").write_text("print('serving, and better')\n")
+        self._open()
+        (work / "app.py").write_text(page("Serving, and better"))
         self._git(work, "commit", "--quiet", "--all", "--message", "Serve better")
         started = time.monotonic()
         self._git(work, "push", "--quiet")
@@ -91,6 +106,7 @@ class Pushes:
         stage.kubectl("get", f"projects.mooring.dev/{self.project}", "-n", self.namespace, "-o", "wide")
         stage.kubectl("events", "-n", self.namespace, "--for", f"projects.mooring.dev/{self.project}")
         self._show("the push", self._newest("push"))
+        self._open()
 
     def nothing_else(self) -> None:
         """Send what must not redeploy: a replay, a forged signature, a push to another branch."""
@@ -109,6 +125,15 @@ class Pushes:
             raise LabError(
                 f"the revision of {self.project} changed, and should not have; see {stage.folder}/operator.log"
             )
+
+    def _open(self) -> None:
+        """Open the page as the reader can, where there is a pod that serves it."""
+        if self.stage.image is None:
+            return
+        url = address(self.stage, self.namespace, self.project)
+        print(f"\n$ curl {url}", flush=True)
+        with urllib.request.urlopen(url, timeout=ANSWERED_SECONDS) as answer:  # noqa: S310 - the demo's own Service
+            print(answer.read().decode().strip())
 
     @property
     def _look(self) -> tuple[str, ...]:
@@ -174,6 +199,17 @@ class Pushes:
                 return f"{answer.status} {answer.read().decode().strip()}"
         except urllib.error.HTTPError as refused:
             return f"{refused.code} {refused.read().decode().strip()}"
+
+
+def page(text: str) -> str:
+    """Write a program that serves a page with this text."""
+    return PROGRAM.replace("TEXT", text)
+
+
+def address(stage: Stage, namespace: str, project: str) -> str:
+    """Return where the Service of a Project answers, from this machine too."""
+    found = stage.ask("get", "service", f"{project}-default", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
+    return f"http://{found}:{PORT}/"
 
 
 AUTHOR = {"NAME": "Alice", "EMAIL": "alice@example.com"}

@@ -25,15 +25,17 @@ REPOSITORY = Path(__file__).resolve().parent.parent.parent
 SYSTEM = "mooring-system"
 LISTENS = re.compile(r"the admin server listens on ([0-9.:]+)")
 SERVED_SECONDS = 20.0
-READY_SECONDS = 30.0
+READY_SECONDS = 120.0  # pods may really have to start
 STOP_SECONDS = 10.0
 
 
 class Stage:
     """A running lab, and hands to show it with."""
 
-    def __init__(self, lab: Lab, folder: Path) -> None:
+    def __init__(self, lab: Lab, folder: Path, image: str | None) -> None:
         self.lab = lab
+        # Mooring's own image, where pods really run.
+        self.image = image
         self.folder = folder
         # Where operator and gateway answer about their health, once they run; and where pushes come in.
         self.operator = self.gateway = ""
@@ -134,7 +136,7 @@ def start_operator(stage: Stage) -> None:
     """Start the operator under its shipped Role and wait until it is ready."""
     env = stage.lab.env
     settings = {
-        "MOORING_CHECKOUT_IMAGE": "mooring:demo",
+        "MOORING_CHECKOUT_IMAGE": stage.image or "mooring:demo",
         "MOORING_GITHUB_CA_FILE": env["MOORING_GITHUB_CA_FILE"],
         "MOORING_OPERATOR_LISTEN": "127.0.0.1:0",
         # On one's own machine GitHub needs no https to reach the gateway.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab import binaries
-from lab.demo.pushes import Pushes
+from lab.demo.pushes import Pushes, address, page
 from lab.demo.stage import SYSTEM, Stage, start_operator
 
 NAMESPACE = "mooring-samples"
@@ -20,6 +20,7 @@ APP_SECRET = "acme-github-app"  # noqa: S105 - an object's name
 # Seconds that GitHub's tokens live while the demo waits for a replacement; as a rule it is an hour.
 SHORT_LIFE = 6
 LIFE = 3600
+WORKER = "import time\n\nwhile True:\n    print('working', flush=True)\n    time.sleep(60)\n"
 PEOPLE = {
     "users": [{"login": "alice"}, {"login": "bob"}],
     "organizations": [{"login": "acme", "members": {"alice": "admin", "bob": "member"}}],
@@ -29,11 +30,11 @@ PEOPLE = {
             "owner": "acme",
             "name": "payments",
             "private": True,
-            "files": {"worker.py": "print('working')\n"},
-            "branches": {"production": {"worker.py": "print('working')\n"}},
+            "files": {"worker.py": WORKER},
+            "branches": {"production": {"worker.py": WORKER}},
         },
         {"owner": "acme", "name": "handbook", "files": {"site/index.html": "<h1>Handbook</h1>\n"}},
-        {"owner": "acme", "name": "api", "private": True, "files": {"app.py": "print('serving')\n"}},
+        {"owner": "acme", "name": "api", "private": True, "files": {"app.py": page("Serving")}},
     ],
     "apps": [
         {"slug": APP, "owner": "acme", "permissions": {"contents": "read", "metadata": "read"}, "events": ["push"]}
@@ -93,7 +94,7 @@ def samples(stage: Stage) -> None:
     _give(stage, GLOBAL, _token(stage, "alice-1", "alice"))
     _give(stage, "payments-token", _token(stage, "bob-1", "bob"))
     names = [f"projects.mooring.dev/{name}" for name in ("shop", "payments", "handbook", "dashboard")]
-    stage.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", *names, "--timeout=30s")
+    stage.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", *names, "--timeout=120s")
     stage.kubectl("get", "projects.mooring.dev,githubusers.mooring.dev", "-n", NAMESPACE)
     stage.chapter("Trouble says what to do")
     message = 'jsonpath={.status.conditions[?(@.type=="Ready")].message}{"\\n"}'
@@ -131,7 +132,7 @@ def installation(stage: Stage, app: Mapping[str, Any]) -> None:
     values = {"appId": str(app["id"]), "privateKey": str(app["private_key"])}
     stage.secret(NAMESPACE, APP_SECRET, values, shown=f"appId: {app['id']}, privateKey: -----BEGIN …")
     names = (f"githubinstallations.mooring.dev/{INSTALLATION}", f"projects.mooring.dev/{CLONED}")
-    stage.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", *names, "--timeout=30s")
+    stage.kubectl("wait", "-n", NAMESPACE, "--for=condition=Ready", *names, "--timeout=120s")
 
 
 def replacement(stage: Stage) -> None:
@@ -168,6 +169,8 @@ def outlook(stage: Stage, *, once: bool) -> None:
     print(f"API server   {stage.folder / 'kubeconfig'}")
     print(f"operator     {stage.operator}/metrics, log and audit record in {stage.folder}/operator.log")
     print(f"gateway      {stage.gateway}/metrics, log and audit record in {stage.folder}/gateway.log")
+    if stage.image:
+        print(f"page         {address(stage, NAMESPACE, CLONED)}  (in this machine's browser, or by curl)")
     print(f"GitHub       {env['LAB_GITHUB_GIT_URL']} (REST at {env['MOORING_GITHUB_API_URL']})")
     print(f"  control    {env['LAB_GITHUB_CONTROL_URL']} (see lab/github/README.md)")
     if once:

@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from lab import Lab, images
+from lab import Lab, images, project_image
+from lab.errors import UsageError
 from lab.folder import Folder
+from lab.kubernetes.real import RealNodes
+from tests.node.install import Mooring, installed
+from tests.node.shop import Shop
 from tests.node.support import WORD, Node
 
 HERE = Path(__file__).parent
@@ -18,11 +22,16 @@ HERE = Path(__file__).parent
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Elsewhere there is nothing to run; as root on Linux, whatever is missing is a failure that says what to do."""
-    if sys.platform == "linux" and os.geteuid() == 0:
-        return
-    for item in items:
-        if HERE in item.path.parents:
+    ours = [item for item in items if HERE in item.path.parents]
+    if not (sys.platform == "linux" and os.geteuid() == 0):
+        for item in ours:
             item.add_marker(pytest.mark.skip(reason="a real node needs root on Linux"))
+    elif ours:
+        try:
+            RealNodes.require()
+            images.require()
+        except UsageError as problem:
+            raise pytest.UsageError(f"tests/node cannot run: {problem}") from None
 
 
 @pytest.fixture(scope="package")
@@ -42,6 +51,12 @@ def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="package")
+def mooring_archive() -> Path:
+    """Mooring's own image, from its own Dockerfile."""
+    return project_image.build()
+
+
+@pytest.fixture(scope="package")
 def node(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Iterator[Node]:
     """A lab with a real node, GitHub, and a Deployment of the image behind a Service."""
     lab = Lab.up(tmp_path_factory.mktemp("real") / "lab", nodes="real")
@@ -52,6 +67,22 @@ def node(tmp_path_factory: pytest.TempPathFactory, archive: Path) -> Iterator[No
         yield found
     finally:
         lab.down()
+
+
+@pytest.fixture(scope="package")
+def mooring(node: Node, mooring_archive: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mooring]:
+    """Mooring, installed on that node by its chart."""
+    with installed(node.lab, mooring_archive, tmp_path_factory.mktemp("helm")) as found:
+        yield found
+
+
+@pytest.fixture(scope="package")
+def shop(mooring: Mooring, tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """A team whose Project serves a private repository."""
+    found = Shop(mooring, "shop", tmp_path_factory.mktemp("shop"))
+    found.connect()
+    found.deploy()
+    return found
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO
 
 from lab.errors import LabError
 from lab.folder import Folder
@@ -39,19 +40,23 @@ def runtime_answers(folder: Folder) -> bool:
 
 def import_image(folder: Folder, ctr: Path, archive: Path) -> None:
     """Give the node the images of a docker-archive, under the names that it says."""
-    command = (str(ctr), f"--address={CONTAINERD_SOCKET}", "--namespace=k8s.io", "images", "import", "-")
+    # Handed over open: not every folder of the host's can be seen from inside.
+    with archive.open("rb") as content:
+        _images(folder, ctr, "import", "-", content=content, what=f"importing {archive}")
+
+
+def name_image(folder: Folder, ctr: Path, name: str, another: str) -> None:
+    """Give an image of the node's another name."""
+    _images(folder, ctr, "tag", "--force", name, another, content=subprocess.DEVNULL, what=f"naming {name} {another}")
+
+
+def _images(folder: Folder, ctr: Path, *command: str, content: IO[bytes] | int, what: str) -> None:
+    line = (str(ctr), f"--address={CONTAINERD_SOCKET}", "--namespace=k8s.io", "images", *command)
     try:
-        # Handed over open: not every folder of the host's can be seen from inside.
-        with archive.open("rb") as content:
-            done = subprocess.run(
-                inside(folder, command),
-                stdin=content,
-                capture_output=True,
-                text=True,
-                timeout=IMPORT_SECONDS,
-                check=False,
-            )
+        done = subprocess.run(
+            inside(folder, line), stdin=content, capture_output=True, text=True, timeout=IMPORT_SECONDS, check=False
+        )
     except subprocess.TimeoutExpired as error:
-        raise LabError(f"importing {archive} took over {IMPORT_SECONDS:.0f} s and was stopped") from error
+        raise LabError(f"{what} took over {IMPORT_SECONDS:.0f} s and was stopped") from error
     if done.returncode != 0:
-        raise LabError(f"the node cannot import {archive}: {done.stderr.strip() or 'ctr gave no reason'}")
+        raise LabError(f"{what} failed on the node: {done.stderr.strip() or 'ctr gave no reason'}")

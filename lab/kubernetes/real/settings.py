@@ -96,6 +96,7 @@ def kubelet(slot: Slot, *, certificate: Path, key: Path, ca: Path) -> dict[str, 
         "podLogsDir": f"{HOME}/pod-logs",
         "volumePluginDir": f"{HOME}/kubelet/volume-plugins",
         "nodeStatusUpdateFrequency": "2s",
+        "syncFrequency": "2s",  # a changed Secret is in its pods within seconds instead of a minute or two
         "shutdownGracePeriod": "0s",
     }
 

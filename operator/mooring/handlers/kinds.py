@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import kopf
+from kopf._core.engines.peering import Identity
 
 from mooring.domain import names
 from mooring.domain.resources import KINDS
@@ -37,6 +38,9 @@ ENDING_SECONDS = 30
 HANGING_SECONDS = 10
 # Seconds between tries while the API server is away; the last one is repeated.
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
+# Who we are to other operators of Kopf's, to whom we never speak. By itself Kopf would look for the user's name, and in
+# a container there is often none for its number.
+IDENTITY = Identity("mooring")
 
 
 class Ended(Exception):
@@ -107,6 +111,7 @@ async def follow(settings: Settings, intake: Intake, stop: Stop, ending: asyncio
         registry=registry(intake, stop),
         settings=configuration(),
         standalone=True,
+        identity=IDENTITY,
         clusterwide=not settings.watch_namespaces,
         namespaces=settings.watch_namespaces,
         stop_flag=ending,

@@ -215,3 +215,23 @@ def test_kopf_that_hangs_at_its_end_is_not_waited_for(monkeypatch: pytest.Monkey
         asyncio.run(following())
     assert ended.value.hangs
     assert "secret" not in str(ended.value)
+
+
+def test_kopf_need_not_ask_for_the_name_of_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container there is often none for its number, and Kopf would fail."""
+    given: dict[str, Any] = {}
+
+    async def spawn(**arguments: Any) -> list[Any]:
+        given.update(arguments)
+        return []
+
+    ending = asyncio.Event()
+    ending.set()
+
+    async def ends(_: asyncio.Event) -> None:
+        return
+
+    FakeKopf(monkeypatch, ends)
+    monkeypatch.setattr(kopf, "spawn_tasks", spawn)
+    asyncio.run(follow(SETTINGS, Intake(platform(), lambda _: None), nothing, ending))
+    assert given["identity"]
