@@ -177,13 +177,18 @@ def test_two_githubs_with_the_same_names(site: Site, proxy: Sink) -> None:
     assert proxy.spoken == []
 
 
-@pytest.mark.parametrize("source", ["shop", "open"])
-def test_a_token_that_moves_says_so_to_the_pods_before(site: Site, source: str) -> None:
-    """They mount the same Secret, by the former origin's URL: whether new ones cannot be made, or need no token."""
+@pytest.mark.parametrize(("source", "moves"), [("shop", False), ("open", False), ("shop", True)])
+def test_a_token_that_moves_says_so_to_the_pods_before(site: Site, source: str, moves: bool) -> None:
+    """They mount the same Secret, by the former origin's URL: whether new ones cannot be made, need no token, or nobody
+    can say what they would fetch."""
     people, name = site.people, f"moves-{source}"
     here: dict[str, Any] = {"github": {"repository": f"acme/{source}", "host": host_of(site.hubs["first"])}}
     project(people, name, here, userRef={"name": "first"})
     people.until_condition(name, "Ready", "True", "Ready")
+    if moves:
+        gone = {"github": None, "git": {"url": f"{site.hubs['second'].web_url}/acme/gone.git"}}
+        people.patch("Project", name, {"spec": {"source": gone}})
+        people.until_condition(name, "SourceResolved", "False", "RepositoryNotFound")
     for user in ("second", "first", "second"):
         people.patch("Project", name, {"spec": {"userRef": {"name": user}}})
         secret = people.until("Secret", f"{name}-default-token", has(site.tokens[user]))
