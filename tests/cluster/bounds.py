@@ -20,7 +20,7 @@ import pytest
 
 from lab.github.sinks import Sink
 from mooring.domain.manifests import checkout
-from mooring.domain.names import EFFECTIVE_TOKEN_KEY
+from mooring.domain.names import EFFECTIVE_TOKEN_KEY, ORIGIN_KEY
 from tests.cluster.conftest import PATIENCE, ROOT
 from tests.cluster.harness import Hub, People
 from tests.cluster.operator.apps import data_of
@@ -84,6 +84,7 @@ class Fetching:
     arguments: tuple[str, ...]
     url: str
     token: str | None
+    origin: str | None
 
 
 def fetching(people: People, project: str) -> Fetching | None:
@@ -95,9 +96,10 @@ def fetching(people: People, project: str) -> Fetching | None:
         return None
     arguments = tuple(containers[0]["args"])
     url = next(text.removeprefix("--url=") for text in arguments if text.startswith("--url="))
-    names = [one["secret"]["secretName"] for one in pod["volumes"] if one["name"] == checkout.CREDENTIAL_VOLUME]
-    secret = people.get("Secret", names[0]) if names else None
-    return Fetching(arguments, url, data_of(secret)[EFFECTIVE_TOKEN_KEY] if secret is not None else None)
+    name = checkout.credential_in(pod)
+    secret = people.get("Secret", name) if name is not None else None
+    data = data_of(secret) if secret is not None else {}
+    return Fetching(arguments, url, data.get(EFFECTIVE_TOKEN_KEY), data.get(ORIGIN_KEY))
 
 
 def checkout_as_the_pod(found: Fetching, folder: Path, ca_file: str) -> tuple[int, str, dict[str, str]]:
@@ -107,6 +109,8 @@ def checkout_as_the_pod(found: Fetching, folder: Path, ca_file: str) -> tuple[in
     workspace.mkdir(parents=True)
     if found.token is not None:
         credential.write_text(found.token)
+    if found.origin is not None:
+        (folder / ORIGIN_KEY).write_text(found.origin)
     places = {"--destination": workspace, "--credential-file": credential, "--ca-file": ca_file}
     kept = [text for text in found.arguments if text.partition("=")[0] not in places]
     placed = {name: place for name, place in places.items() if name != "--credential-file" or found.token is not None}

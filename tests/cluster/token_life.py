@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from mooring.domain.manifests import checkout
 from tests.cluster.conftest import PATIENCE
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.operator.apps import data_of, install, make_app, put_app
@@ -116,8 +117,7 @@ class Holder:
         """Return the name of the clone Secret that the Project's pods mount."""
         deployment = self.people.get("Deployment", f"{PROJECT}-default")
         assert deployment is not None
-        volumes = {volume["name"]: volume for volume in deployment["spec"]["template"]["spec"]["volumes"]}
-        return str(volumes["mooring-checkout-credential"]["secret"]["secretName"])
+        return str(checkout.credential_in(deployment["spec"]["template"]["spec"]))
 
     def token(self, name: str = OUTPUT) -> str:
         """Return the token in a Secret."""

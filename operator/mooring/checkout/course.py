@@ -19,6 +19,7 @@ from mooring.checkout.source import Part, Reader, Wanted
 from mooring.checkout.timing import Clock, Deadline
 from mooring.checkout.web import Web
 from mooring.checkout.words import Teller
+from mooring.domain import origins
 
 ATTRIBUTES = "* -text -ident -filter -working-tree-encoding\n"
 """Outranks every .gitattributes: files are written byte for byte as they were committed, and no program is asked."""
@@ -35,7 +36,8 @@ class Course:
         self._git = Git(self._deadline, ca_file=request.authorities())
         self._budget = Budget(limits)
         self._reader = Reader(self._git, self._budget)
-        file = None if request.credential_file is None else CredentialFile(request.credential_file, teller)
+        path = request.credential_file
+        file = None if path is None else CredentialFile(path, teller, origins.origin(request.url))
         self._attempts = Attempts(file, clock, self._deadline, teller)
         self._web = Web(request, self._deadline)
         self._renames = Renames(self._web, teller)
@@ -109,7 +111,7 @@ class Course:
             if workspace.size_of(packs) > self._budget.left:
                 raise self._budget.too_large(wanted.shown)
 
-        secret = "" if token is None else credential.configuration(f"https://{host}", token)
+        secret = "" if token is None else credential.configuration(origins.origin(self._request.url), token)
         command = ("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
         try:
             self._git.run(place, *command, "--", url, wanted.revision, secret=secret, watch=watch)

@@ -2,10 +2,14 @@
 
 The kubelet replaces a mounted Secret late: for up to two minutes the file may still hold a token that has expired. So
 a refusal is no reason to give up while another value may come.
+
+The file may also hold a token that is for elsewhere: the Secret keeps its name when the Project's source moves, and a
+pod of the former one reads it too. So the file beside it, if there is one, says which origin the token is for.
 """
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -14,29 +18,72 @@ from typing import TypeVar
 from mooring.checkout import limits
 from mooring.checkout.failures import Denied, Failed, Passing
 from mooring.checkout.timing import Clock, Deadline
-from mooring.checkout.words import Teller, basic
-from mooring.domain import token_shape
+from mooring.checkout.words import Teller, basic, named
+from mooring.domain import names, token_shape
 
 Result = TypeVar("Result")
 
 
-class CredentialFile:
-    """A file with a token, which somebody else replaces."""
+ADVICE = "See the Project's conditions, and whether the credential may read the repository"
+FORMER = "This pod is of a former source of the Project: it ends when the new rollout is through"
+_MAX_ORIGIN = 512
+_LOOKS = 3
+"""How often in a row the files may be replaced while they are read."""
 
-    def __init__(self, path: Path, teller: Teller) -> None:
+
+class CredentialFile:
+    """A file with a token for one origin, which somebody else replaces."""
+
+    def __init__(self, path: Path, teller: Teller, origin: str) -> None:
         self.path = path
         self._teller = teller
+        self._origin = origin
+        # Set where the token that was found last is for elsewhere: it is not used, and this says so.
+        self.mistaken: str | None = None
 
     def read(self) -> str | None:
-        """Return the token that is there now, None where there is none; it is in no line that is said from now on."""
-        try:
-            with self.path.open("rb") as file:
-                token = token_shape.parse(file.read(token_shape.MAX_LENGTH + 3))
-        except OSError:
+        """Return the token that is there now, None where there is none; it is in no line that is said from now on.
+
+        The kubelet replaces all files at once, by a link to another folder, and only then removes the former one: what
+        was read is of one piece where the link has not moved since.
+        """
+        token = None
+        for _ in range(_LOOKS):
+            file = self._place()
+            token = self._read(file)
+            if self._place() == file:
+                break
+        else:
             return None
         if token is not None:
             self._teller.know(token)
         return token
+
+    def _place(self) -> Path:
+        return Path(os.path.realpath(self.path))
+
+    def _read(self, file: Path) -> str | None:
+        self.mistaken = None
+        try:
+            origin = _first(file.with_name(names.ORIGIN_KEY), _MAX_ORIGIN)
+        except FileNotFoundError:
+            # Nobody says what it is for but whoever put it there.
+            origin = self._origin.encode()
+        except OSError:
+            return None
+        if origin != self._origin.encode():
+            found = named(origin.decode(errors="replace"))
+            self.mistaken = f"the credential in {self.path} is for {found}, and this pod fetches from {self._origin}"
+            return None
+        try:
+            return token_shape.parse(_first(file, token_shape.MAX_LENGTH + 3))
+        except OSError:
+            return None
+
+
+def _first(file: Path, length: int) -> bytes:
+    with file.open("rb") as opened:
+        return opened.read(length)
 
 
 def configuration(origin: str, token: str) -> str:
@@ -78,7 +125,7 @@ class Attempts:
             return None
         token = self._file.read()
         if token is None:
-            self._await_other(None, f"{self._file.path} holds no GitHub token")
+            self._await_other(None, self._file.mistaken or f"{self._file.path} holds no GitHub token")
             token = self._file.read()
         return token
 
@@ -103,8 +150,8 @@ class Attempts:
             self._deadline.check()
             if self._clock.now() >= self._wait_ends:
                 raise Failed(
-                    f"{why}, and within {limits.CREDENTIAL_SECONDS:.0f} s no other credential came."
-                    " See the Project's conditions, and whether the credential may read the repository"
+                    f"{self._file.mistaken or why}, and within {limits.CREDENTIAL_SECONDS:.0f} s no other credential"
+                    f" came. {FORMER if self._file.mistaken else ADVICE}"
                 )
             self._clock.sleep(limits.CREDENTIAL_POLL)
 

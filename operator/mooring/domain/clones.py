@@ -68,6 +68,7 @@ def clone_manifest(
     number: int,
     token: str,
     authorities: str | None = None,
+    origin: str,
     owners: Iterable[ProjectOwner],
     annotations: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -86,7 +87,7 @@ def clone_manifest(
             "ownerReferences": owner_references(owners),
         },
         "type": "Opaque",
-        "data": secret_data(token, authorities),
+        "data": secret_data(token, authorities, origin),
     }
 
 

@@ -70,6 +70,7 @@ GATEWAY_MANAGER = "mooring-gateway"
 GLOBAL_TOKEN_KEY = "github-token"  # noqa: S105 - a key's name
 EFFECTIVE_TOKEN_KEY = "token"  # noqa: S105 - a key's name
 AUTHORITIES_KEY = "ca.crt"
+ORIGIN_KEY = "origin"
 
 DEFAULT_USER = "default"
 _CLONE_SECRET = re.compile(r"mooring-clone-([0-9a-f]{8})-[0-9]{1,4}")

@@ -102,6 +102,11 @@ def web_url(api: str) -> str:
     return f"https://{host}{path.removesuffix(_API_PATH)}"
 
 
+def origin(url: str) -> str:
+    """Return scheme, host and port of a URL, in their one form; raise BadUrl."""
+    return f"https://{host_of(url)}"
+
+
 def large_file_hosts(url: str, api: str, listed: Iterable[str]) -> tuple[str, ...]:
     """Return the hosts that a repository's large files may come from beside its own.
 

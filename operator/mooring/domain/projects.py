@@ -146,6 +146,8 @@ class Ingredients:
     # one that the token is for.
     authorities: str | None = None
     token_authorities: str | None = None
+    # Where git may send the token.
+    token_origin: str | None = None
     # Hosts that the source's large files may come from beside its own.
     large_file_hosts: tuple[str, ...] = ()
 
@@ -180,7 +182,8 @@ def manifests(
         service_account=made_of.service_account,
         restart=made_of.restart,
     )
-    made = children(project, made_of.token, inputs, version, authorities=made_of.token_authorities)
+    found = {"authorities": made_of.token_authorities, "origin": made_of.token_origin}
+    made = children(project, made_of.token, inputs, version, **found)
     rendered = {manifest["kind"]: manifest for manifest in made}
     rendered["Deployment"] = _marked(rendered["Deployment"], made_of.generation, version)
     return rendered

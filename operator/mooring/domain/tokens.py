@@ -12,6 +12,7 @@ from fnmatch import translate
 from re import compile as compile_pattern
 from typing import Literal
 
+from mooring.domain import origins
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.reasons import Reason
 
@@ -54,6 +55,11 @@ class Resolution:
     def __repr__(self) -> str:
         """Show everything but the token."""
         return f"Resolution({self.source!r}, {self.reason.value}, {self.message!r})"
+
+    @property
+    def web_origin(self) -> str | None:
+        """Return the one origin where git may send the token."""
+        return None if self.api_url is None else origins.origin(origins.web_url(self.api_url))
 
     @property
     def undecided(self) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from mooring.domain import names
+from mooring.domain import names, origins
 from mooring.domain.clones import ProjectOwner, assign, clone_manifest, is_ours
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.fingerprints import fingerprint
@@ -406,6 +406,7 @@ class Clones:
             number=at.number,
             token=token.token,
             authorities=self._platform.authorities_at(found.app.origin.web_url, found.app.origin.ca),
+            origin=origins.origin(found.app.origin.web_url),
             owners=owners,
             annotations=token_annotations(token, digest=digest_of(found, _SCOPE), fingerprint=mark),
         )

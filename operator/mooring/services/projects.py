@@ -204,6 +204,7 @@ class Projects:
             authorities=self._platform.authorities_at(fetched.url if fetched is not None else None),
             large_file_hosts=self._platform.large_file_hosts_of(fetched.url) if fetched is not None else (),
             token_authorities=self._platform.authorities_for(seen.resolution.api_url),
+            token_origin=seen.resolution.web_origin,
         )
 
     async def _apply(self, seen: Seen, live: dict[Kind, Object | None]) -> rules.Outcome:
@@ -228,7 +229,13 @@ class Projects:
             if token is not None:
                 pod = deployment["spec"]["template"]["spec"] if deployment is not None else {}
                 shown = checkout.shows_authorities(pod, secret["metadata"]["name"])
-                alone["Secret"] = token_secret(project, token, made_of.token_authorities if shown else None)
+                told = names.ORIGIN_KEY in (secret.get("data") or {})
+                alone["Secret"] = token_secret(
+                    project,
+                    token,
+                    made_of.token_authorities if shown else None,
+                    made_of.token_origin if told else None,
+                )
             written = await self._write_children(seen, alone, {"Secret": secret})
         found = written.get("Deployment") or deployment
         outcome = self._outcome(

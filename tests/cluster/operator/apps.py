@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from mooring.domain.manifests import checkout
 from tests.cluster.harness import Hub, Object, People
 
 _numbers = itertools.count(1)
@@ -143,9 +144,7 @@ def signed_by(hub: Hub, since: int, app: LabApp) -> list[str]:
 def clone_secret(people: People, project: str) -> str | None:
     """Return the Secret that the pods of a Project fetch its source with."""
     deployment = people.get("Deployment", f"{project}-default")
-    volumes = deployment["spec"]["template"]["spec"].get("volumes") or [] if deployment is not None else []
-    names = (one["secret"]["secretName"] for one in volumes if one["name"] == "mooring-checkout-credential")
-    return next(names, None)
+    return checkout.credential_in(deployment["spec"]["template"]["spec"]) if deployment is not None else None
 
 
 def clone_secrets(people: People) -> list[str]:

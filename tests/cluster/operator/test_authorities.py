@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mooring.domain import names
+from mooring.domain import names, origins
+from tests.cluster.bounds import fetching
 from tests.cluster.harness import Hub, People
 from tests.cluster.operator.apps import data_of, install, make_app, put_app, refer
 from tests.cluster.operator.conftest import TokenMaker
@@ -50,8 +51,15 @@ def test_each_checkout_is_told_whom_to_trust(people: People, hub: Hub, fresh: To
         secret = volume(template(people, project))["secret"]
         assert secret["optional"] is True
         data = data_of(people.get("Secret", secret["secretName"]))
-        assert set(data) == {"token", "ca.crt"}
+        assert set(data) == {"token", "ca.crt", "origin"}
         assert data["ca.crt"] == authorities
+        # What the pods compare: where the token may go is where they fetch from.
+        assert data["origin"] == origins.origin(hub.web_url)
+        told = fetching(people, project)
+        assert told is not None
+        assert told.url.startswith(f"{data['origin']}/")
+        assert told.origin == data["origin"]
+        assert told.token == data["token"]
     found = template(people, "plain")
     (item,) = volume(found)["downwardAPI"]["items"]
     assert item["fieldRef"]["fieldPath"] == f"metadata.annotations['{names.AUTHORITIES_ANNOTATION}']"

@@ -5,7 +5,7 @@ The lab's authority counts as a public one here, so that no credential is saved 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -20,7 +20,7 @@ from tests.cluster import trusting
 from tests.cluster.bounds import caught, fetching, host_of, plant, refs_of, second_github, tagged
 from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, People, condition
-from tests.cluster.operator.apps import install, make_app, mints, put_app
+from tests.cluster.operator.apps import data_of, install, make_app, mints, put_app
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.process import Mooring, policy, running_operator
 
@@ -171,8 +171,32 @@ def test_two_githubs_with_the_same_names(site: Site, proxy: Sink) -> None:
         assert told.url.startswith(f"{site.hubs[at].web_url}/"), name
         owners = {hub for hub, each in site.hubs.items() if tagged(each, told.token)}
         assert owners == {at}, name
+        assert told.origin is not None
+        assert told.url.startswith(f"{told.origin}/"), name
     site.nothing_strayed()
     assert proxy.spoken == []
+
+
+@pytest.mark.parametrize(("source", "moves"), [("shop", False), ("open", False), ("shop", True)])
+def test_a_token_that_moves_says_so_to_the_pods_before(site: Site, source: str, moves: bool) -> None:
+    """They mount the same Secret, by the former origin's URL: whether new ones cannot be made, need no token, or nobody
+    can say what they would fetch."""
+    people, name = site.people, f"moves-{source}"
+    here: dict[str, Any] = {"github": {"repository": f"acme/{source}", "host": host_of(site.hubs["first"])}}
+    project(people, name, here, userRef={"name": "first"})
+    people.until_condition(name, "Ready", "True", "Ready")
+    if moves:
+        gone = {"github": None, "git": {"url": f"{site.hubs['second'].web_url}/acme/gone.git"}}
+        people.patch("Project", name, {"spec": {"source": gone}})
+        people.until_condition(name, "SourceResolved", "False", "RepositoryNotFound")
+    for user in ("second", "first", "second"):
+        people.patch("Project", name, {"spec": {"userRef": {"name": user}}})
+        secret = people.until("Secret", f"{name}-default-token", has(site.tokens[user]))
+        assert data_of(secret)["origin"] == site.hubs[user].web_url
+
+
+def has(token: str) -> Callable[[Any], bool]:
+    return lambda secret: secret is not None and data_of(secret).get("token") == token
 
 
 def project(people: People, name: str, source: dict[str, Any], **more: Any) -> None:

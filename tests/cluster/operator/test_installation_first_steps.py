@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.cluster.harness import Hub, People, condition
-from tests.cluster.operator.apps import data_of, install, make_app, mints, put_app, reaches
+from tests.cluster.operator.apps import clone_secret, data_of, install, make_app, mints, put_app, reaches
 
 
 def test_an_output_and_a_private_repository(people: People, hub: Hub) -> None:
@@ -32,10 +32,7 @@ def test_an_output_and_a_private_repository(people: People, hub: Hub) -> None:
     )
     project = people.settled("shop")
     assert condition(project, "Ready")["status"] == "True", project["status"]
-    deployment = people.get("Deployment", "shop-default")
-    assert deployment is not None
-    volumes = {volume["name"]: volume for volume in deployment["spec"]["template"]["spec"]["volumes"]}
-    secret = volumes["mooring-checkout-credential"]["secret"]["secretName"]
+    secret = str(clone_secret(people, "shop"))
     assert secret.startswith("mooring-clone-")
     assert data_of(people.get("Secret", secret))["token"].startswith("ghs_")
     # The token that only reads, the output's, and the clone credential.

@@ -15,6 +15,7 @@ import pytest
 
 from lab import Lab
 from lab.kubernetes.kubeconfig import Access
+from mooring.domain.manifests import checkout
 from tests.cluster.conftest import Kube, install_kinds
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.operator.apps import put_secret
@@ -305,8 +306,5 @@ def project(name: str) -> dict[str, Any]:
 def clone_secrets(people: People) -> set[str]:
     """Return the names of the clone Secrets that pods mount."""
     return {
-        volume["secret"]["secretName"]
-        for deployment in people.list("Deployment")
-        for volume in deployment["spec"]["template"]["spec"]["volumes"]
-        if volume["name"] == "mooring-checkout-credential"
+        str(checkout.credential_in(deployment["spec"]["template"]["spec"])) for deployment in people.list("Deployment")
     }

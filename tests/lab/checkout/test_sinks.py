@@ -70,6 +70,24 @@ async def test_a_redirect_to_the_same_place_in_clear_text(lure: Lure) -> None:
     assert lure.caught() == TOKEN
 
 
+async def test_a_token_for_another_origin_in_a_pod_of_the_former_source(lure: Lure) -> None:
+    """The sink is the origin that the Project moved away from; the Secret has the token for the present one."""
+    url = lure.sink.url("/acme/web.git")
+    (lure.site.folder / "origin").write_text(f"https://{lure.origin}")
+    ended = await lure.site.checkout(lure.site.wanted("1" * 40, url=url))
+    lure.nobody_came()
+    assert f"is for https://{lure.origin}, and this pod fetches from https://{lure.sink.host}" in str(ended.failed)
+    assert "a former source of the Project: it ends when the new rollout is through" in str(ended.failed)
+    # It is a lure: without that word it goes there.
+    (lure.site.folder / "origin").unlink()
+    await lure.site.checkout(lure.site.wanted("1" * 40, url=url))
+    assert lure.caught() == TOKEN
+    # And where the two agree, it is fetched.
+    (lure.site.folder / "origin").write_text(f"https://{lure.origin}")
+    ended = await lure.site.checkout(lure.site.wanted(lure.site.commit("web", {"a.txt": "1\n"})))
+    assert ended.failed is None, ended
+
+
 # --- large files ---
 
 

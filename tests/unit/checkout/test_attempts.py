@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from mooring.checkout.failures import Denied, Failed, Passing
 from mooring.checkout.timing import Deadline
 from mooring.checkout.words import Teller, basic
 
+HERE, ELSEWHERE = "https://git.example:8443", "https://git.example"
 OLD, NEW = "ghs_" + "o" * 36, "ghs_" + "n" * 36
 
 
@@ -37,7 +39,7 @@ class Bench:
     def __init__(self, file: Path | None, *, seconds: float = 600) -> None:
         self.clock, self.lines = MadeClock(), list[str]()
         teller = Teller(self.lines.append)
-        credential = None if file is None else CredentialFile(file, teller)
+        credential = None if file is None else CredentialFile(file, teller, HERE)
         self.attempts = Attempts(credential, self.clock, Deadline(self.clock, seconds), teller)
         self.given: list[str | None] = []
 
@@ -135,6 +137,107 @@ def test_what_is_no_token_is_sent_nowhere(file: Path, content: bytes) -> None:
     late.clock.meanwhile = lambda _: file.write_text(NEW)
     late.make(None)
     assert late.given == [NEW]
+
+
+def swap(folder: Path, **files: str) -> None:
+    """Replace all files of a volume as the kubelet does."""
+    made = folder / f"..{len(list(folder.iterdir()))}"
+    made.mkdir()
+    for name, content in files.items():
+        (made / name).write_text(content)
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"..data/{name}")
+    (folder / "..new").symlink_to(made.name)
+    (folder / "..new").rename(folder / "..data")
+
+
+def test_a_token_for_elsewhere_is_sent_nowhere(tmp_path: Path) -> None:
+    swap(tmp_path, token=OLD, origin=ELSEWHERE)
+    bench = Bench(tmp_path / "token")
+    with pytest.raises(Failed) as failed:
+        bench.make(None)
+    assert bench.given == []
+    assert f"is for {ELSEWHERE}, and this pod fetches from {HERE}" in str(failed.value)
+    assert "it ends when the new rollout is through" in str(failed.value)
+    assert bench.clock.now() - 1000 == pytest.approx(limits.CREDENTIAL_SECONDS, abs=2)
+    assert [f"is for {ELSEWHERE}" in line for line in bench.lines] == [True]
+
+
+def test_a_token_for_here_is_waited_for(tmp_path: Path) -> None:
+    """A pod of the new source may be there before its Secret is; then it goes on for as long as that stays so."""
+    swap(tmp_path, token=OLD, origin=ELSEWHERE)
+    bench = Bench(tmp_path / "token")
+
+    def arrive(passed: float) -> None:
+        if passed >= 100:
+            swap(tmp_path, token=NEW, origin=HERE)
+
+    bench.clock.meanwhile = arrive
+    bench.make(None)
+    assert bench.given == [NEW]
+    swap(tmp_path, token=OLD, origin=ELSEWHERE)
+    bench.clock.meanwhile = lambda _: None
+    with pytest.raises(Failed, match=f"is for {ELSEWHERE}"):
+        bench.make(None)
+    assert bench.given == [NEW]
+
+
+@pytest.mark.parametrize(
+    "origin",
+    ["", f"{HERE}\n", f"{HERE}/", HERE.upper(), "http://git.example:8443", "https://git.example:84430", "x" * 5000],
+)
+def test_an_origin_is_this_one_to_the_letter(tmp_path: Path, origin: str) -> None:
+    swap(tmp_path, token=OLD, origin=origin)
+    assert CredentialFile(tmp_path / "token", Teller(print), HERE).read() is None
+    swap(tmp_path, token=OLD, origin=HERE)
+    assert CredentialFile(tmp_path / "token", Teller(print), HERE).read() == OLD
+
+
+def test_an_origin_that_cannot_be_read_is_none_of_ours(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(OLD)
+    (tmp_path / "origin").mkdir()
+    assert CredentialFile(tmp_path / "token", Teller(print), HERE).read() is None
+
+
+def while_read(monkeypatch: pytest.MonkeyPatch, happens: Callable[[Path], object]) -> None:
+    """Have something happen each time just before the origin is read."""
+    opened = Path.open
+
+    def opening(path: Path, mode: str = "r", **more: Any) -> Any:
+        if path.name == "origin" and "r" in mode:
+            happens(path)
+        return opened(path, mode, **more)
+
+    monkeypatch.setattr(Path, "open", opening)
+
+
+def test_token_and_origin_are_of_one_piece(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a folder that was replaced, the origin may be removed already while the token is there."""
+    swap(tmp_path, token=NEW, origin=ELSEWHERE)
+    removed: list[Path] = []
+
+    def replace(path: Path) -> None:
+        if not removed:
+            swap(tmp_path, token=NEW, origin=ELSEWHERE)
+            path.unlink()
+            removed.append(path)
+
+    while_read(monkeypatch, replace)
+    assert CredentialFile(tmp_path / "token", Teller(print), HERE).read() is None
+    assert removed[0].with_name("token").read_text() == NEW
+
+
+def test_files_that_never_stay_are_not_read_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    swap(tmp_path, token=OLD, origin=HERE)
+    looks: list[Path] = []
+
+    def replace(path: Path) -> None:
+        looks.append(path)
+        assert len(looks) < 10
+        swap(tmp_path, token=OLD, origin=HERE)
+
+    while_read(monkeypatch, replace)
+    assert CredentialFile(tmp_path / "token", Teller(print), HERE).read() is None
 
 
 def test_what_passes_is_tried_a_few_times_with_longer_pauses() -> None:

@@ -42,7 +42,11 @@ def test_what_the_operator_renders_is_what_is_understood(path: str | None, monke
         credential_secret="s",
         large_file_hosts=("s3.example", "s3.example:8443"),
     )
-    template = {"metadata": {}, "spec": {"initContainers": [checkout.container(source, WORKLOAD)], "volumes": []}}
+    template = {
+        "metadata": {},
+        "spec": {"initContainers": [checkout.container(source, WORKLOAD)], "volumes": checkout.volumes(source)},
+    }
+    checkout.add_origin(template["spec"])
     checkout.add_authorities(template, source)
     checkout.add_large_file_hosts(template, source)
     rendered = template["spec"]["initContainers"][0]["args"]

@@ -89,6 +89,7 @@ def manifest(count: int = 2, name: str = "acme") -> dict[str, Any]:
         installation_uid=UID,
         number=1,
         token=TOKEN,
+        origin="https://github.com",
         owners=owners(count),
         annotations={names.REQUEST_ANNOTATION: "d"},
     )
@@ -110,18 +111,22 @@ def test_a_clone_secret_holds_the_token_and_says_whose_it_is() -> None:
             ],
         },
         "type": "Opaque",
-        "data": {"token": base64.b64encode(TOKEN.encode()).decode()},
+        "data": {
+            "token": base64.b64encode(TOKEN.encode()).decode(),
+            "origin": base64.b64encode(b"https://github.com").decode(),
+        },
     }
 
 
 def test_a_clone_secret_says_whom_to_trust_where_that_is_known() -> None:
     made = clone_manifest(
         namespace="team-a", installation_name="acme", installation_uid=UID, number=0, token=TOKEN,
-        authorities="-- ca --", owners=owners(1), annotations={},
+        origin="https://github.com", authorities="-- ca --", owners=owners(1), annotations={},
     )  # fmt: skip
     assert {key: base64.b64decode(value).decode() for key, value in made["data"].items()} == {
         "token": TOKEN,
         "ca.crt": "-- ca --",
+        "origin": "https://github.com",
     }
 
 
@@ -135,7 +140,7 @@ def test_a_project_of_unknown_age_is_the_youngest() -> None:
     unknown = ProjectOwner("new", "uid-000")
     made = clone_manifest(
         namespace="team-a", installation_name="acme", installation_uid=UID, number=0, token=TOKEN,
-        owners=[unknown, *owners(2)], annotations={},
+        origin="https://github.com", owners=[unknown, *owners(2)], annotations={},
     )  # fmt: skip
     assert [it["name"] for it in made["metadata"]["ownerReferences"]] == ["p0", "p1", "new"]
 

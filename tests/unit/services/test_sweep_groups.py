@@ -139,6 +139,7 @@ def clone_secret(**changes: Any) -> Object:
         installation_uid=UID,
         number=0,
         token=given["token"],
+        origin="https://github.com",
         owners=[ProjectOwner("shop", given["owner"], NOW)],
         annotations=token_annotations(token, digest="0" * 16, fingerprint=fingerprint(UID, LENT)),
     )

@@ -36,8 +36,8 @@ repository takes some hundred MiB; the limit keeps a hostile one from taking the
 class CheckoutSource:
     """What is checked out, by which image, and the Secret (key `token`) that it is fetched with, if any.
 
-    Another key of it, `ca.crt`, is whom to trust beside the system's authorities; `authorities` are these where there
-    is no Secret.
+    Others of its keys are `origin`, where the token may be sent, and `ca.crt`, whom to trust beside the system's
+    authorities; `authorities` are these where there is no Secret.
     """
 
     url: str
@@ -90,6 +90,24 @@ def volumes(source: CheckoutSource) -> list[dict[str, Any]]:
         secret = {**_of(source.credential_secret), "items": [{"key": key, "path": key}]}
         result.append({"name": CREDENTIAL_VOLUME, "secret": secret})
     return result
+
+
+def add_origin(pod: dict[str, Any]) -> None:
+    """Show the checkout of a pod's spec where its token may be sent.
+
+    Token and origin come from one look at the Secret, so that they always fit together. An earlier release writes no
+    origin. A pod waits for the Secret all the same: by another look, which leaves a file that nobody reads.
+    """
+    key = names.EFFECTIVE_TOKEN_KEY
+    both = [{"key": name, "path": name} for name in (key, names.ORIGIN_KEY)]
+    for volume in pod["volumes"]:
+        if volume["name"] == CREDENTIAL_VOLUME:
+            secret = {"name": volume.pop("secret")["secretName"]}
+            sources = [
+                {**secret, "items": both, "optional": True},
+                {**secret, "items": [{"key": key, "path": "there"}]},
+            ]
+            volume["projected"] = {"defaultMode": CREDENTIAL_MODE, "sources": [{"secret": it} for it in sources]}
 
 
 def add_authorities(template: dict[str, Any], source: CheckoutSource) -> None:
@@ -152,8 +170,18 @@ def credential_of(pod: Mapping[str, Any], url: str) -> str | None:
         and any(mount["name"] == CREDENTIAL_VOLUME for mount in container.get("volumeMounts") or ())
         for container in pod.get("initContainers") or ()
     )
-    named = [volume.get("secret") or {} for volume in pod.get("volumes") or () if volume["name"] == CREDENTIAL_VOLUME]
-    return named[0].get("secretName") if fetches and named else None
+    return credential_in(pod) if fetches else None
+
+
+def credential_in(pod: Mapping[str, Any]) -> str | None:
+    """Return the Secret that a running pod's spec has for its checkout, by whichever version of the template."""
+    for volume in pod.get("volumes") or ():
+        if volume["name"] == CREDENTIAL_VOLUME:
+            parts = (volume.get("projected") or {}).get("sources") or ()
+            named = [(volume.get("secret") or {}).get("secretName")]
+            named += [(part.get("secret") or {}).get("name") for part in parts]
+            return next((str(name) for name in named if name), None)
+    return None
 
 
 def _arguments(source: CheckoutSource) -> list[str]:

@@ -17,6 +17,7 @@ def children(
     version: int | None = None,
     *,
     authorities: str | None = None,
+    origin: str | None = None,
 ) -> list[Manifest]:
     """Secret, Deployment, Service, Ingress: each after what it refers to; what is not wanted is not there.
 
@@ -25,13 +26,16 @@ def children(
     """
     if (token is None) != (inputs.token is None):
         raise ValueError("a token and its mount come together: give both or none")
-    workload = versions.RENDERERS[version or versions.newest()](project, inputs)
+    version = version or versions.newest()
+    workload = versions.RENDERERS[version](project, inputs)
     # Only where pods look for them: so an upgrade writes no Secret, as it rolls no Deployment.
     shown = (
         authorities
         if checkout.shows_authorities(workload["spec"]["template"]["spec"], names.token_secret(project.metadata.name))
         else None
     )
-    secrets = [] if token is None else [token_secret(project, token, shown)]
+    # Also where these pods do not look: those that they replace may, and go on while the rollout fails.
+    told = origin if version > versions.FIRST else None
+    secrets = [] if token is None else [token_secret(project, token, shown, told)]
     others = [workload, service(project), ingress(project)]
     return [*secrets, *(with_digest(manifest) for manifest in others if manifest is not None)]

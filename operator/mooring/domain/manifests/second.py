@@ -10,7 +10,8 @@ requests to a program that is still loading, and take the old one away.
 Kubernetes tells a pod to end and its Services to forget it at the same moment, and nodes learn of the latter a little
 later. A workload that listens on a port is told to end only after that: else a rollout would refuse requests.
 
-The checkout is shown whom to trust where a GitHub has an authority of its own, and where its large files are.
+The checkout is shown whom to trust where a GitHub has an authority of its own, and where its large files are. Beside
+the token it finds where that may be sent: a Secret outlives a move to another host, and so may a pod's URL.
 """
 
 from typing import Any
@@ -45,6 +46,7 @@ def second(project: Project, inputs: DeploymentInputs) -> Manifest:
     if seconds := _seconds(project):
         workload["lifecycle"] = {"preStop": {"sleep": {"seconds": seconds}}}
     if inputs.source is not None:
+        checkout.add_origin(manifest["spec"]["template"]["spec"])
         checkout.add_authorities(manifest["spec"]["template"], inputs.source)
         checkout.add_large_file_hosts(manifest["spec"]["template"], inputs.source)
     return manifest

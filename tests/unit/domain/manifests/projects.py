@@ -68,6 +68,7 @@ class Example:
             clone_secret=self.clone_secret,
             authorities=self.authorities,
             token_authorities=self.authorities,
+            token_origin="https://github.com",
             large_file_hosts=self.large_file_hosts,
         )
         rendered = manifests(made_of, self.revision, version=version)

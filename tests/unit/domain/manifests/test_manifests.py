@@ -1,6 +1,7 @@
 """The children of a Project: single tests for what must never be otherwise. The whole is in `test_golden.py`."""
 
 import json
+from base64 import b64decode
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from mooring.domain.manifests import (
     ingress,
     service,
     token_secret,
+    versions,
 )
 from mooring.domain.manifests.checkout import credential_of
 from mooring.domain.manifests.second import second
@@ -156,6 +158,33 @@ def test_authorities_are_written_only_where_pods_look_for_them(
     secret = children(project, TOKEN, inputs, version, authorities="-- a --")[0]
 
     assert ("ca.crt" in secret["data"]) is expected
+
+
+@pytest.mark.parametrize("credential", ["shop-default-token", "clone", None])
+def test_the_origin_stays_also_when_the_pods_that_look_for_it_are_replaced(credential: str | None) -> None:
+    """The token's origin moved, so the new pods fetch without it. Those before are there until the rollout is through,
+    and would take a token without an origin for their own."""
+    inputs = DeploymentInputs(revision=revision(), token=MOUNT, source=checkout(credential_secret=credential))
+    project = Case({"workload": WORKLOAD}, inputs).project()
+    secrets = [children(project, TOKEN, inputs, version, origin="https://b.example")[0] for version in (1, 2)]
+
+    # What is of the first version never looks: so an upgrade writes no Secret.
+    assert [set(secret["data"]) for secret in secrets] == [{"token"}, {"token", "origin"}]
+    assert b64decode(secrets[1]["data"]["origin"]) == b"https://b.example"
+
+
+def test_token_and_origin_are_mounted_by_one_look_at_a_secret_that_must_be_there() -> None:
+    inputs = DeploymentInputs(revision=revision(), source=checkout(credential_secret="clone"))
+    spec = second(Case({"workload": WORKLOAD}, inputs).project(), inputs)["spec"]["template"]["spec"]
+    (volume,) = [volume for volume in spec["volumes"] if volume["name"] == "mooring-checkout-credential"]
+    first, other = [source["secret"] for source in volume["projected"]["sources"]]
+
+    assert [(item["key"], item["path"]) for item in first["items"]] == [("token", "token"), ("origin", "origin")]
+    assert first["optional"] is True
+    assert "optional" not in other
+    assert {item["key"] for item in other["items"]} == {"token"}
+    assert first["name"] == other["name"] == "clone"
+    assert volume["projected"]["defaultMode"] == 0o440
 
 
 def test_the_workload_does_not_see_the_clone_credential() -> None:
@@ -336,9 +365,11 @@ def test_a_tenant_cannot_speak_in_moorings_own_annotations() -> None:
     assert "annotations" not in manifest["metadata"]
 
 
-def test_a_running_checkout_is_asked_for_its_credential_for_a_url() -> None:
+@pytest.mark.parametrize("draw", versions.RENDERERS.values())
+def test_a_running_checkout_is_asked_for_its_credential_for_a_url(draw: versions.Renderer) -> None:
     url = "https://github.com/acme/$(shop).git"
-    given = pod(DeploymentInputs(revision=revision(), source=checkout(url=url, credential_secret="shop-default-token")))
+    inputs = DeploymentInputs(revision=revision(), source=checkout(url=url, credential_secret="shop-default-token"))
+    given = draw(Case({"workload": WORKLOAD}, inputs).project(), inputs)["spec"]["template"]["spec"]
     bare = pod(DeploymentInputs(revision=revision(), source=checkout(url=url)))
 
     assert credential_of(given, url) == "shop-default-token"
