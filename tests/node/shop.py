@@ -22,9 +22,10 @@ INSTALLATION = {"account": "acme", "appSecretRef": {"name": APP_SECRET}}
 PORT = 8080
 SERVE = ["python3", "-m", "http.server", str(PORT)]
 IMAGE = "mooring.dev/tests/node:1"
-# A program as a team would write it: connections are kept, and when it is told to end it still answers who is there.
-SERVER = """
-import http.server, signal, threading
+# A program as a team would write it: it takes a moment to start; told to end it takes nobody new, and still answers
+# whoever is there.
+SERVER = '''
+import http.server, signal, threading, time
 
 ending = threading.Event()
 
@@ -40,15 +41,16 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 def end(*_):
     ending.set()
-    threading.Timer(1.5, server.shutdown).start()
+    threading.Thread(target=server.shutdown).start()
 
+time.sleep(0.5)
 server = http.server.ThreadingHTTPServer(("", 8080), Handler)
 signal.signal(signal.SIGTERM, end)
 print("serving", flush=True)
-serving = threading.Thread(target=server.serve_forever)
-serving.start()
-serving.join()
-"""
+server.serve_forever()
+server.server_close()
+time.sleep(1)
+'''
 WORKLOAD: dict[str, Any] = {
     "image": IMAGE,
     "command": ["python3", "-u", "server.py"],
