@@ -24,7 +24,7 @@ SERVE = ["python3", "-m", "http.server", str(PORT)]
 IMAGE = "mooring.dev/tests/node:1"
 # A program as a team would write it: it takes a moment to start; told to end it takes nobody new, and still answers
 # whoever is there.
-SERVER = '''
+SERVER = """
 import http.server, signal, threading, time
 
 ending = threading.Event()
@@ -50,7 +50,7 @@ print("serving", flush=True)
 server.serve_forever()
 server.server_close()
 time.sleep(1)
-'''
+"""
 WORKLOAD: dict[str, Any] = {
     "image": IMAGE,
     "command": ["python3", "-u", "server.py"],
@@ -219,16 +219,11 @@ class Shop:
         name = pod["metadata"]["name"]
         return self.node.kubectl("logs", f"--namespace={self.namespace}", name, "--all-containers", "--tail=-1")
 
-    def fetches(self, since: int = 0) -> list[dict[str, Any]]:
-        """The packs that were fetched of the repository by a checkout, as GitHub saw it."""
-        path = f"/{self.repository}.git/git-upload-pack"
-        return [
-            entry
-            for entry in self.hub.journal(since)
-            if entry["path"] == path
-            and entry["status"] == 200
-            and entry["remote"] != self.mooring.env["LAB_HOST_ADDRESS"]
-        ]
+    def fetches(self, pod: Object, since: int) -> list[dict[str, Any]]:
+        """The packs that a pod has fetched of the repository, as GitHub saw it."""
+        found = self.hub.journal(since)
+        address, path = pod["status"]["podIP"], f"/{self.repository}.git/git-upload-pack"
+        return [it for it in found if it["remote"] == address and it["path"] == path and it["status"] == 200]
 
     def tokens(self) -> set[str]:
         """Every token that Mooring keeps in the namespace for a checkout."""
