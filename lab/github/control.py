@@ -24,6 +24,7 @@ from lab.github.model import Credential, Delivery, Installation, Repository
 from lab.github.owner import Accept, Edit, Install, Owner, PushRequest, Rename, RenameAccount, Request, Select, Transfer
 from lab.github.seed import ConflictError, MissingError
 from lab.github.seed_document import Document, WebhookSeed
+from lab.github.tags import Tags
 
 BODY_LIMIT = 64 * 2**20
 PAGE = 1000
@@ -80,6 +81,7 @@ class Control:
         journal: Journal,
         deliverer: Deliverer,
         *,
+        tags: Tags,
         token: str,
     ) -> None:
         self._context = context
@@ -87,6 +89,7 @@ class Control:
         self._store = store
         self._faults = faults
         self._journal = journal
+        self._tags = tags
         self._deliverer = deliverer
         self._owner = Owner(context, store)
         self._token = token
@@ -101,6 +104,8 @@ class Control:
                 web.post("/reset", self.reset),
                 web.get("/violations", self.violations),
                 web.get("/journal", self.journal),
+                web.get("/tags", self.tags),
+                web.post("/tags/find", self.find),
                 web.get("/clock", self.clock),
                 web.post("/clock", self.set_clock),
                 web.get("/faults", self.faults),
@@ -173,6 +178,15 @@ class Control:
         entries = self._journal.since(since, limit)
         last = entries[-1].number if entries else max(since, self._journal.last if limit else since)
         return web.json_response({"entries": [self._journal.told(entry) for entry in entries], "next": last})
+
+    async def tags(self, request: web.Request) -> web.Response:
+        """Tell what each credential is for, and which requests came with one that is for something else."""
+        return web.json_response(self._tags.told(number(request, "since", 0)))
+
+    async def find(self, request: web.Request) -> web.Response:
+        """Tell which credentials stand in the body, as it came from somewhere, by their public ids."""
+        found = self._tags.found_in(await request.read())
+        return web.json_response({"found": [{"credential": one.credential, "form": one.form} for one in found]})
 
     async def clock(self, _: web.Request) -> web.Response:
         """Tell the lab's time."""

@@ -200,10 +200,10 @@ def presented(world: World, request: web.Request) -> str:
     if not token:
         return "anonymous"
     credential = world.credential(token)
-    return credential.id if credential is not None else _app_name(world, token)
+    return credential.id if credential is not None else app_name(world, token)
 
 
-def _app_name(world: World, token: str) -> str:
+def app_name(world: World, token: str) -> str:
     """Name the App that a JWT says it comes from: by its number or by its client id."""
     try:
         payload = token.split(".")[1]

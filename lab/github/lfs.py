@@ -26,6 +26,8 @@ class LargeFiles:
         self._objects: dict[tuple[int, str], bytes] = {}
         # Where files are said to be; unset: at this server.
         self.store: str | None = None
+        # Whether who asks is told to show there what it has shown here, as some servers do.
+        self.echo = False
 
     def add_to(self, app: web.Application) -> None:
         """Register the routes."""
@@ -41,21 +43,24 @@ class LargeFiles:
     def clear(self) -> None:
         """Forget every file."""
         self._objects.clear()
-        self.store = None
+        self.store, self.echo = None, False
 
     async def batch(self, request: web.Request) -> web.Response:
         """Tell where files are."""
         repository = self._git.readable(request)
         asked = (await request.json())["objects"]
         base = f"{self.store or self._addresses.web}{request.path.removesuffix('/batch')}"
-        told = [self._told(repository, one, base) for one in asked]
+        shown = request.headers.get("Authorization")
+        header = {"Authorization": shown} if self.echo and shown else {}
+        told = [self._told(repository, one, base, header) for one in asked]
         return web.json_response({"transfer": "basic", "objects": told}, content_type=MEDIA_TYPE)
 
-    def _told(self, repository: Repository, asked: dict[str, Any], base: str) -> dict[str, Any]:
+    def _told(self, repository: Repository, asked: dict[str, Any], base: str, header: dict[str, str]) -> dict[str, Any]:
         known = {"oid": asked["oid"], "size": asked["size"]}
         if (repository.id, asked["oid"]) not in self._objects:
             return {**known, "error": {"code": 404, "message": "Object does not exist on the server"}}
-        return {**known, "actions": {"download": {"href": f"{base}/{asked['oid']}", "expires_in": 3600}}}
+        download = {"href": f"{base}/{asked['oid']}", "expires_in": 3600, **({"header": header} if header else {})}
+        return {**known, "actions": {"download": download}}
 
     async def download(self, request: web.Request) -> web.Response:
         """Send a file."""

@@ -124,6 +124,8 @@ class Credential:
     owner_id: int | None = None
     expires_at: datetime | None = None
     revoked_at: datetime | None = None
+    # The one origin that it may be sent to: the world that keeps it writes its own here.
+    origin: str = ""
 
 
 @dataclass(slots=True)

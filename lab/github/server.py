@@ -27,6 +27,7 @@ from lab.github.lag import LaggingGit
 from lab.github.lfs import LargeFiles
 from lab.github.model import Addresses
 from lab.github.pages import Pages
+from lab.github.tags import Tags
 from lab.github.webhook_contract import WebhookContract
 from lab.github.world import LabClock, World
 
@@ -105,6 +106,7 @@ class Server:
         self.world = World(addresses, LabClock())
         self.faults = Faults(self.world)
         self.journal = Journal(self.world)
+        self.tags = Tags(self.world, self.journal)
         self.store = GitStore(self._options.folder / "git")
         self.deliverer = Deliverer(self.world, self.faults, ca_file=self._options.hook_ca)
         self._deliverer = self.deliverer
@@ -114,7 +116,13 @@ class Server:
         self.context = Context(self.world, git, sender, self.deliverer, violations)
         sender.bind(self.context)
         self.control = Control(
-            self.context, self.store, self.faults, self.journal, self.deliverer, token=self._options.token
+            self.context,
+            self.store,
+            self.faults,
+            self.journal,
+            self.deliverer,
+            tags=self.tags,
+            token=self._options.token,
         )
 
     def _app(self) -> web.Application:

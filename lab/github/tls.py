@@ -18,10 +18,13 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 LIFE = timedelta(days=3650)
 
 
-def server_context(folder: Path, address: str) -> tuple[ssl.SSLContext, Path]:
-    """Return the server's TLS context and the path of the CA that clients must trust; the CA is made once."""
+def server_context(folder: Path, address: str, *, authority: Path | None = None) -> tuple[ssl.SSLContext, Path]:
+    """Return the server's TLS context and the path of the CA that clients must trust; the CA is made once.
+
+    `authority` is another server's folder, whose CA signs for this one, too.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    ca, ca_key = _authority(folder)
+    ca, ca_key = _authority(authority or folder)
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = _server_certificate(address, key, ca, ca_key)
     chain, key_file = folder / "server.pem", folder / "server.key"
@@ -30,7 +33,7 @@ def server_context(folder: Path, address: str) -> tuple[ssl.SSLContext, Path]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_cert_chain(chain, key_file)
-    return context, folder / "ca.pem"
+    return context, (authority or folder) / "ca.pem"
 
 
 def _authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:

@@ -239,6 +239,7 @@ class World:
         """Keep a credential, found by its secret value from now on."""
         if len(self._credentials) >= KEPT_CREDENTIALS:
             self._let_go_of_tokens()
+        credential.origin = self.addresses.web
         self._credentials[credential.value] = credential
         return credential
 

@@ -204,7 +204,7 @@ def _assemble(
     sweeps = Sweeps(platform, installations, plan=ask_beside, doubt=doubt, count=metrics.swept, look_at_hook=hooks.look)
     projects = Projects(platform, users, installations, ask, hooks=hooks, sweeps=sweeps)
     services: dict[OwnKind, Service] = {"GitHubUser": users, "GitHubInstallation": installations, "Project": projects}
-    reconciler = Reconciler(services, observer(metrics, platform.store))
+    reconciler = Reconciler(services, observer(metrics, platform.store), lambda: election.leads)
 
     async def run(key: Hashable) -> Any:
         return await reconciler(key)

@@ -293,6 +293,16 @@ class Hub:
         entries = self.journal()
         return int(entries[-1]["number"]) if entries else 0
 
+    def find(self, data: bytes) -> list[dict[str, str]]:
+        """Return which of its secrets stand in some bytes, by public id and form."""
+        answer = self._client.post("/tags/find", content=data)
+        assert answer.status_code == 200, answer.text
+        return list(answer.json()["found"])
+
+    def strays(self, since: int) -> list[dict[str, Any]]:
+        """Return the requests after a number whose credential is for another origin or repository, or of nobody."""
+        return list(self.control("GET", f"/tags?since={since}")["strays"])
+
     def violations(self) -> list[str]:
         """Return where the lab broke GitHub's own descriptions."""
         found = self.control("GET", "/violations")

@@ -5,16 +5,15 @@ A secret is found plain, in base64 at any alignment, in hex and URL-encoded, and
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import httpx
 
+from lab.github import tags
 from tests.cluster.conftest import PATIENCE
 from tests.cluster.harness import GROUPS, People
 
@@ -25,24 +24,8 @@ ADMIN_PATHS = ("/metrics", "/readyz", "/healthz")
 
 def forms(secret: str) -> dict[str, str]:
     """Return how each half of a secret may be written, by the name of the form."""
-    assert len(secret) >= 24, "a secret as short as this would be found by chance"
-    found: dict[str, str] = {}
-    middle = len(secret) // 2
-    for half, text in (("first", secret[:middle]), ("second", secret[middle:])):
-        content = text.encode()
-        found[f"{half} half, plain"] = text
-        found[f"{half} half, hex"] = content.hex()
-        found[f"{half} half, url"] = quote(text, safe="")
-        found[f"{half} half, json"] = json.dumps(text)[1:-1]
-        for offset in range(3):
-            found[f"{half} half, base64 at {offset}"] = base64_inside(content, offset)
-    return found
-
-
-def base64_inside(content: bytes, offset: int) -> str:
-    """Return the letters that content surely leads to, `offset` bytes after the beginning of a longer text."""
-    letters = base64.b64encode(bytes(offset) + content).decode()
-    return letters[-(-8 * offset // 6) : 8 * (offset + len(content)) // 6]
+    assert len(secret) >= tags.SHORTEST, "a secret as short as this would be found by chance"
+    return {form: written.decode() for form, written in tags.forms(secret).items()}
 
 
 @dataclass(frozen=True)

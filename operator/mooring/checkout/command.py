@@ -37,6 +37,8 @@ def run(
 ) -> int:
     """Check out; the return value is the exit code."""
     teller = Teller(_write)
+    # Python's TLS would write the keys of every connection to where this says; git gets no environment of ours.
+    os.environ.pop("SSLKEYLOGFILE", None)
     try:
         with _ending():
             done = Course(request, teller, clock or MachineClock(), limits or Limits()).run()

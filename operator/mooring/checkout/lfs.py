@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from mooring.checkout import trees
 from mooring.checkout.failures import Failed
 from mooring.checkout.trees import Entry
-from mooring.checkout.words import named
+from mooring.checkout.words import basic, named
 from mooring.domain import origins
 from mooring.domain.origins import BadUrl, Host
 
@@ -125,6 +125,22 @@ def _where(href: str, what: str, own: Host, stores: frozenset[Host]) -> tuple[Ho
             " that the administrator listed. Ask for that, or turn spec.source.lfs off"
         )
     return host, target
+
+
+def harmless(download: Download, own: Host, token: str | None) -> Download:
+    """Return a download; raise Failed where it would bring the repository's credential to another host.
+
+    A server was shown it in the question, and may write it into the answer.
+    """
+    if token is None or download.host == own:
+        return download
+    sent = (download.target, *download.headers.values())
+    if any(form in text for secret in (token, basic(token)) for form in (secret, quote(secret)) for text in sent):
+        raise Failed(
+            f"the answer about the large file {download.pointer.oid[:12]} would send the repository's own credential to"
+            f" {download.host}. Have {own} give that host a credential of its own, or turn spec.source.lfs off"
+        )
+    return download
 
 
 def _headers(found: Mapping[Any, Any], what: str) -> dict[str, str]:

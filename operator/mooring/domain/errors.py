@@ -23,6 +23,9 @@ class Trouble(Exception):
 class Stalled(Trouble):
     """A person must change something: nothing is retried until something that we watch changes."""
 
+    # Of an answer from memory: when that ends. What changed may be newer than what is remembered.
+    known_until: datetime | None = None
+
 
 class Waiting(Trouble):
     """It comes back at a known time, such as the reset of a rate limit."""

@@ -58,6 +58,7 @@ class Desk:
         limits: Limits,
     ) -> None:
         self._sessions = sessions
+        self._clock = clock
         self._hosts = hosts
         self._limits = limits
         self._fingerprints = Fingerprints()
@@ -149,9 +150,11 @@ class Desk:
         if not isinstance(outcome, Trouble):
             return outcome
         lasting = (self._remembered if remembered is None else remembered).get(outcome.reason)
+        fresh_word = troubles.renewed(outcome)
         if isinstance(outcome, Stalled) and lasting is not None:
+            outcome.known_until = self._clock.now() + lasting
             self._refusals.keep(key, outcome, lasting)
-        raise troubles.renewed(outcome)
+        raise fresh_word
 
     async def joined(
         self, key: tuple[str, ...], work: Callable[[], Awaitable[T]], *, fresh: bool = False

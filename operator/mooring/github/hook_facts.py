@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mooring.domain.webhooks.attempts import Attempt
-from mooring.domain.webhooks.hooking import HookWish, RepositoryHook
+from mooring.domain.webhooks.hooking import NO_ANSWER, HookWish, RepositoryHook
 from mooring.github.facts import Malformed, field, moment, number, page, text
 
 _MOST_EVENTS = 500
@@ -14,6 +14,8 @@ _FORM = "form"
 _INSECURE = {"0": False, "1": True}
 # Of a delivery whose answer has not come yet.
 _UNDER_WAY = "pending"
+# Of a hook that has sent nothing, or waits for its first answer.
+_NOTHING_SENT = (None, "unused", _UNDER_WAY)
 # As GitHub's own list of failures: a redirect, which it does not follow, is none.
 _GOOD = range(200, 400)
 
@@ -91,9 +93,11 @@ def _insecure(config: dict[str, Any]) -> bool:
 
 
 def _last_status(document: Any) -> int | None:
-    """Read what the last delivery was answered with; zero stands for no answer."""
+    """Read what the last delivery was answered with: zero where nobody answered, None where nothing was sent yet."""
     last = field(document, "last_response", dict)
-    return None if last.get("code") is None else _status(last, "code") or None
+    if last.get("code") is None:
+        return None if last.get("status") in _NOTHING_SENT else NO_ANSWER
+    return _status(last, "code")
 
 
 def _status(document: Any, name: str) -> int:

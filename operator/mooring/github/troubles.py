@@ -12,7 +12,10 @@ def renewed(trouble: Trouble) -> Trouble:
     """Return an equal trouble to raise: one exception raised for many would gather the traces of them all."""
     if isinstance(trouble, Waiting):
         return Waiting(trouble.reason, trouble.message, until=trouble.until)
-    return type(trouble)(trouble.reason, trouble.message)
+    found = type(trouble)(trouble.reason, trouble.message)
+    if isinstance(trouble, Stalled) and isinstance(found, Stalled):
+        found.known_until = trouble.known_until
+    return found
 
 
 def host_not_allowed(host: str) -> Stalled:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 import kopf
-from kopf._core.engines.peering import Identity
 
 from mooring.domain import names
 from mooring.domain.resources import KINDS
@@ -39,8 +38,8 @@ HANGING_SECONDS = 10
 # Seconds between tries while the API server is away; the last one is repeated.
 WAITS = (0.5, 1.0, 2.0, 4.0, 8.0)
 # Who we are to other operators of Kopf's, to whom we never speak. By itself Kopf would look for the user's name, and in
-# a container there is often none for its number.
-IDENTITY = Identity("mooring")
+# a container there is often none for its number. (Kopf has no public name for the type.)
+IDENTITY: Any = "mooring"
 
 
 class Ended(Exception):

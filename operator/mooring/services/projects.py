@@ -226,7 +226,9 @@ class Projects:
             # Nothing rolls; but a token that was withdrawn or replaced does not stay where pods start from.
             alone: dict[Kind, dict[str, Any]] = {}
             if token is not None:
-                alone["Secret"] = token_secret(project, token, made_of.token_authorities)
+                pod = deployment["spec"]["template"]["spec"] if deployment is not None else {}
+                shown = checkout.shows_authorities(pod, secret["metadata"]["name"])
+                alone["Secret"] = token_secret(project, token, made_of.token_authorities if shown else None)
             written = await self._write_children(seen, alone, {"Secret": secret})
         found = written.get("Deployment") or deployment
         outcome = self._outcome(
@@ -395,6 +397,7 @@ class Projects:
     def _next(self, seen: Seen, outcome: rules.Outcome) -> Again | None:
         """Say when to look again by oneself, or hand over the trouble that says so."""
         worst = outcome.worst()
+        seen.look_behind_memory()
         if (pressing := seen.pressing(self._platform.clock.now())) is not None:
             raise pressing
         if seen.again is not None:

@@ -32,9 +32,13 @@ Observer = Callable[[Key, Exception | None, float], None]
 class Reconciler:
     """The services by kind, as the work queue calls them."""
 
-    def __init__(self, services: Mapping[OwnKind, Service], observe: Observer) -> None:
+    def __init__(
+        self, services: Mapping[OwnKind, Service], observe: Observer, leads: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Take what each run is told to, and what says whether this process leads."""
         self._services = services
         self._observe = observe
+        self._leads = leads
 
     async def __call__(self, key: Hashable) -> Again | None:
         """Run."""
@@ -46,9 +50,10 @@ class Reconciler:
             return await self._services[key.kind].reconcile(key)
         except Trouble as trouble:
             found = trouble
+            # Whose Lease has ended says so once, and not for each object, whatever was under way then.
+            is_over = isinstance(trouble, NotLeading) or not self._leads()
             log.log(
-                # Whose Lease has ended says so once, and not for each object.
-                logging.DEBUG if isinstance(trouble, NotLeading) else logging.WARNING,
+                logging.DEBUG if is_over else logging.WARNING,
                 "not done: %s",
                 trouble.message,
                 extra={"object": key._asdict(), "reason": trouble.reason.value},

@@ -275,9 +275,10 @@ class RepositoryHooks:
         if not has_failed(found):
             book.failing, book.look_at, book.looks = None, None, 0
             return
+        answered = f"answered with {found.last_status}" if found.last_status else "not answered"
         book.failing = (
-            f"The last delivery of webhook {found.id} was answered with {found.last_status}. What did not arrive is"
-            " asked for again; see the webhook's deliveries at GitHub. Until then the sweep finds pushes."
+            f"The last delivery of webhook {found.id} was {answered}. What did not arrive is asked for again;"
+            " see the webhook's deliveries at GitHub. Until then the sweep finds pushes."
         )
         book.look_at = now + self._growing(book.looks, FIRST_LOOK, LAST_LOOK)
         book.looks += 1

@@ -13,7 +13,7 @@ from mooring.domain.errors import Stalled, Trouble, Waiting
 from mooring.domain.manifests import checkout
 from mooring.domain.names import Kind
 from mooring.domain.ownership import is_owned
-from mooring.domain.reasons import Happened
+from mooring.domain.reasons import Happened, Reason
 from mooring.domain.redeploys import Pending, pending_of
 from mooring.domain.resources.project import Project
 from mooring.domain.resources.project_status import RevisionStatus, Trigger
@@ -94,6 +94,15 @@ class Seen:
         """Have another run at that time, unless there is one sooner."""
         if at is not None and (self.again is None or at < self.again):
             self.again = at
+
+    def look_behind_memory(self) -> None:
+        """Have another run when it ends what is remembered of a missing repository: it may be there by now.
+
+        Nothing else tells of that. A refused token is replaced by another one, which nothing is remembered of.
+        """
+        trouble = self.source_trouble
+        if isinstance(trouble, Stalled) and trouble.reason is Reason.REPOSITORY_NOT_FOUND:
+            self.look_at(trouble.known_until)
 
     def pressing(self, now: datetime) -> Trouble | None:
         """Return the trouble that says when to look again; None where there is another run soon enough, or no need."""

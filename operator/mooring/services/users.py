@@ -6,6 +6,7 @@ Projects ask `candidate`, which depends on nothing that a reconcile of the user 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -13,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from mooring.domain import names
+from mooring.domain import names, origins
 from mooring.domain import users as rules
 from mooring.domain.conditions import verdict
 from mooring.domain.copies import CopyStep, copy_manifest, plan_copy
@@ -33,6 +34,9 @@ from mooring.services.platform import Platform
 from mooring.services.secrets import write_secret
 from mooring.services.store import Key, key_of
 from mooring.services.work import Again
+
+# An account at GitHub: where, since each GitHub counts for itself, and its id there.
+Identity = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class Users:
         # What Projects were last told, so that they are asked again only when it differs.
         self._told: dict[Key, tuple[object, ...]] = {}
         # GitHub identities that were proven by this process, before the status says so.
-        self._identities: dict[Key, int | None] = {}
+        self._identities: dict[Key, Identity | None] = {}
         self._counts = Counts(platform.clock)
 
     # What Projects ask
@@ -218,7 +222,8 @@ class Users:
             return
         key = Key("GitHubUser", str(user.metadata.namespace), user.metadata.name)
         before = self._identity(key, self._platform.store.get(key))
-        self._identities[key] = now = plain.facts.github_id if plain is not None and plain.facts else None
+        found = plain.facts.github_id if plain is not None and plain.facts else None
+        self._identities[key] = now = None if found is None else (self._api(user.spec.api_url), found)
         if now == before:
             return
         for rival in self._platform.store.keys_in("GitHubUser", key.namespace):
@@ -238,12 +243,20 @@ class Users:
         ]
         return rules.first_of(rivals) not in {None, user.metadata.name}
 
-    def _identity(self, key: Key, obj: Object | None) -> int | None:
-        """Return a user's GitHub id: proven by this process, else as its status remembers."""
+    def _identity(self, key: Key, obj: Object | None) -> Identity | None:
+        """Return who a user is at GitHub: proven by this process, else as its status remembers."""
         if key in self._identities:
             return self._identities[key]
         remembered = ((obj or {}).get("status") or {}).get("githubId")
-        return remembered if isinstance(remembered, int) else None
+        if obj is None or not isinstance(remembered, int):
+            return None
+        return self._api((obj.get("spec") or {}).get("apiUrl")), remembered
+
+    def _api(self, url: str | None) -> str:
+        """Return an API's URL in its one form; one that cannot be used is like no other."""
+        with contextlib.suppress(origins.BadUrl):
+            return origins.api_url(url or self._platform.api_url)
+        return str(url)
 
     async def _keep_copy(self, user: GitHubUser, plain: Examined | None) -> Trouble | None:
         """Keep, mend or remove the copy of the global token under its well-known name."""

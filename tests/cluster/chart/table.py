@@ -197,6 +197,11 @@ GITHUB = (
         {"github": {"caSecret": "ca"}},
     ),
     Case(
+        "github.largeFileHosts",
+        ["s3.example.com", "cdn.example.com:8443"],
+        {OPERATOR: {env("operator", "MOORING_LARGE_FILE_HOSTS"): "s3.example.com,cdn.example.com:8443"}},
+    ),
+    Case(
         "github.appSecret",
         "app",
         {

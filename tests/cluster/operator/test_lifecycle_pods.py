@@ -104,9 +104,8 @@ def marks(people: People, name: str) -> dict[str, str]:
 
 
 def sources(hub: Hub) -> dict[str, dict[str, Any]]:
-    """Return a Project's kinds of source: by name, by plain URL, and none."""
+    """Return the kinds of source that nobody tells of; for one by name the page about it all is gone through."""
     return {
-        "named": {"source": {"github": {"repository": "acme/open"}}},
         "plain": {"source": {"git": {"url": f"{hub.web_url}/acme/open.git"}}},
         "image": {},
     }

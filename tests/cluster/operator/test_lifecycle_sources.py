@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from lab import binaries
+from tests.cluster.conftest import ROOT
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.operator.apps import (
     clone_secret,
@@ -24,8 +30,11 @@ from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pushes import GLOBAL, Shop
 from tests.cluster.operator.test_installation_ends import soon
 from tests.cluster.operator.test_lifecycle import COLLECTION_SECONDS
+from tests.cluster.operator.test_lifecycle_pods import has_rolled, is_ready_after, is_suspended
 
 KIND = "GitHubInstallation"
+PAGE = ROOT / "docs" / "guide" / "lifecycle.md"
+COMMAND = re.compile(r"^    (kubectl (?:.*\\\n)*.*)$", re.MULTILINE)
 WORKLOAD = {"image": "nginx", "replicas": 1}
 NOWHERE = {**WORKLOAD, "nodeSelector": {"example.com/there-is": "no-such-node"}}
 
@@ -288,3 +297,80 @@ def test_what_rolls_goes_with_all_that_is_its_own_while_github_is_away(
     refer(people, "shop", f"{account.login}/shop")
     (entry,) = people.settled("shop")["status"]["history"]
     assert entry["trigger"] == "Create"
+
+
+# --- the page about all of it ---
+
+
+def test_every_command_of_the_page_does_what_it_says(people: People, hub: Hub, fresh: TokenMaker) -> None:
+    """In its order, as a person pastes them."""
+    shop = Shop.open(people, hub, fresh())
+    first = shop.last
+    other = Shop.make(people, hub, shop.token, name="other")
+    words = {"team-a": people.namespace, "COMMIT": first, "acme/other": other.repository}
+    commands = COMMAND.findall(PAGE.read_text(encoding="utf-8"))
+    history = ["Create"]
+
+    def then(trigger: str) -> Callable[[Object | None], bool]:
+        history.append(trigger)
+        return is_ready_after(*history)
+
+    def run(expected: str) -> str:
+        """Run the next command, which is one with these words."""
+        command = commands.pop(0)
+        assert expected in command
+        return shell(people, command, words)
+
+    def until(holds: Callable[[Object | None], bool], what: str) -> None:
+        people.until("Project", "shop", holds, what)
+
+    assert first[:7] in run("-o wide")
+    assert f"{first} Create" in run(".status.history")
+    assert "RolloutStarted" in run("kubectl events")
+    run('"suspend":true')
+    until(is_suspended, "suspended")
+    run('"suspend":false')
+    until(is_ready_after("Create"), "resumed")
+    run("mooring.dev/restart")
+    until(then("Manual"), "restarted")
+    run("rollout restart")
+    people.until("Deployment", "shop-default", has_rolled(3))
+    shop.push(message="[skip ci]")
+    run("mooring.dev/redeploy")
+    until(then("Manual"), "its head")
+    run('"revision":"COMMIT"')
+    until(then("Rollback"), "rolled back")
+    assert f"pinned to {first[:7]}" in condition(shop.project(), "SourceResolved")["message"]
+    last = shop.push()
+    run('"revision":null')
+    until(then("Spec"), "its head again")
+    assert shop.status["revision"]["sha"] == last.sha
+    shop.push({"src/next": "1"}, branch="next", parent=first)
+    run('"branch":"next"')
+    until(then("Spec"), "another branch")
+    run('"branch":null')
+    until(then("Spec"), "the branch from before")
+    run('"repository":"acme/other"')
+    until(then("Spec"), "another repository")
+    assert shop.status["revision"]["sha"] == other.last
+    run("kubectl delete")
+    until(lambda project: project is None, "its end")
+    assert commands == []
+
+
+def shell(people: People, command: str, words: Mapping[str, str]) -> str:
+    """Run a command in a shell; return what it says."""
+    for word, ours in words.items():
+        command = command.replace(word, ours)
+    folder = binaries.find("kubectl").parent
+    environment = {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "KUBECONFIG": people.kube.kubeconfig,
+        # What kubectl keeps of the API stays with the cluster that it is about.
+        "HOME": str(Path(people.kube.kubeconfig).parent),
+    }
+    done = subprocess.run(
+        ["bash", "-euc", command], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, (command, done.stderr)
+    return done.stdout

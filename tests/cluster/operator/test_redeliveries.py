@@ -398,7 +398,11 @@ def test_one_app_s_trouble_delays_no_other_and_one_that_nobody_uses_is_looked_at
 
 def ends(site: Site, other: LabApp) -> None:
     """See that the App is looked at no more, while another one is."""
-    site.looks(1, app=other)
-    since = site.hub.mark()
-    site.looks(3, app=other)
-    assert site.asked(since) == []
+
+    def is_quiet() -> bool:
+        since = site.hub.mark()
+        site.looks(3, app=other)
+        return not site.asked(since)
+
+    # A look may be under way, and the operator learns of the end a moment after the API server.
+    assert any(is_quiet() for _ in range(3))

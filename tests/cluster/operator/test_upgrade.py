@@ -158,7 +158,7 @@ def without_life(obj: dict[str, Any]) -> dict[str, Any]:
     if holds_installation_token(obj):
         life = {"mooring.dev/issued-at", "mooring.dev/expires-at", "mooring.dev/token-fingerprint"}
         notes = {name: it for name, it in obj["metadata"]["annotations"].items() if name not in life}
-        return {**obj, "data": set(obj["data"]), "metadata": {**obj["metadata"], "annotations": notes}}
+        return {**obj, "data": set(obj["data"]) - {"ca.crt"}, "metadata": {**obj["metadata"], "annotations": notes}}
     if obj["kind"] == "GitHubInstallation":
         return {**obj, "status": {name: it for name, it in obj["status"].items() if name != "tokenExpiresAt"}}
     return obj

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
 from lab.github.server import Options, Server, running
+from tests.lab.checkout.luring import Lure, luring
 from tests.lab.checkout.site import CONTROL_TOKEN, WORLD, Site
 
 
@@ -28,3 +29,10 @@ async def site(server: Server, tmp_path: Path) -> AsyncIterator[Site]:
     yield site
     server.large_files.clear()
     await site.control("POST", "/reset")
+
+
+@pytest.fixture
+def lure(site: Site) -> Iterator[Lure]:
+    """Give the same GitHub with a sink beside it."""
+    with luring(site) as lure:
+        yield lure

@@ -1,12 +1,15 @@
 """What the adapter answers, and how few requests that takes."""
 
 import asyncio
+from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 
 from mooring.domain.errors import Stalled
 from mooring.domain.reasons import Reason
+from mooring.github.limits import LIMITS
 from tests.lab.github_adapter.bench import NAMESPACE, Bench, trouble
 
 
@@ -186,6 +189,27 @@ async def test_the_head_of_an_invisible_repository(bench: Bench) -> None:
             found = await trouble(adapted.adapter.head(bench.origin, token, number, "main", namespace=NAMESPACE))
             assert found.reason == Reason.REPOSITORY_NOT_FOUND
             assert sum(adapted.counted().values()) == 2
+
+
+async def test_what_is_remembered_says_how_long(bench: Bench) -> None:
+    """What changed may be newer than the memory, so whoever needs to know asks again when it is over."""
+    world, adapted = await bench.world(), bench.adapt()
+    ask = partial(adapted.adapter.head, bench.origin, None, world.secret, "main", namespace=NAMESPACE)
+    first, second = await stalled(ask()), await stalled(ask())
+    assert (first.known_until, first.reason, first.message) == (None, second.reason, second.message)
+    assert second.known_until is not None
+    assert timedelta() < second.known_until - bench.clock.now() <= LIMITS.missing_repository_for
+    asked = adapted.counted()
+    bench.clock.ahead += LIMITS.missing_repository_for
+    assert (await stalled(ask())).known_until is None
+    assert sum(adapted.counted().values()) == 2 * sum(asked.values())
+
+
+async def stalled(asked: Awaitable[object]) -> Stalled:
+    """Return what stands in the way for good."""
+    found = await trouble(asked)
+    assert isinstance(found, Stalled)
+    return found
 
 
 async def test_a_token_without_the_permission(bench: Bench) -> None:

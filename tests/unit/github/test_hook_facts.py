@@ -49,10 +49,20 @@ def test_whether_certificates_are_checked(written: object, insecure: bool) -> No
     assert hook_facts.hook({**HOOK, "config": {**CONFIG, "insecure_ssl": written}}).insecure_ssl is insecure
 
 
-@pytest.mark.parametrize(("code", "status"), [(None, None), (0, None), (502, 502)])
-def test_the_last_answer(code: int | None, status: int | None) -> None:
-    """None: nothing was sent, or no answer came."""
-    assert hook_facts.hook({**HOOK, "last_response": {"code": code}}).last_status == status
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        ({"code": None}, None),
+        ({"code": None, "status": "unused"}, None),
+        ({"code": None, "status": "pending"}, None),
+        ({"code": None, "status": "timeout"}, 0),
+        ({"code": 0, "status": "connection_error"}, 0),
+        ({"code": 502}, 502),
+    ],
+)
+def test_the_last_answer(answer: dict[str, object], status: int | None) -> None:
+    """None: nothing was sent yet. Zero: nobody answered, which is a failure."""
+    assert hook_facts.hook({**HOOK, "last_response": answer}).last_status == status
 
 
 def test_a_config_may_lack_everything() -> None:

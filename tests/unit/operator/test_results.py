@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mooring.domain.errors import Stalled, Transient, Waiting
+from mooring.domain.leadership import NotLeading
 from mooring.domain.reasons import Reason
 from mooring.observability.metrics import Metrics
 from mooring.ports import Changed
@@ -29,6 +30,25 @@ class Service:
         if self._end is not None:
             raise self._end
         return None
+
+
+@pytest.mark.parametrize(
+    ("end", "leads", "loud"),
+    [
+        (Transient(Reason.CLUSTER_UNAVAILABLE, "m"), True, True),
+        (Transient(Reason.CLUSTER_UNAVAILABLE, "m"), False, False),
+        (NotLeading(), True, False),
+    ],
+)
+async def test_what_the_end_of_a_lease_cut_off_is_not_told_of_each_object(
+    end: Exception, leads: bool, loud: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The election says it once. A request that was under way may fail before its turn comes."""
+    project = raw_project()
+    run = Reconciler({"Project": Service(end)}, lambda *_: None, lambda: leads)
+    with caplog.at_level("DEBUG"), pytest.raises(Transient):
+        await run(key_of(project))
+    assert [record.levelname for record in caplog.records] == ["WARNING" if loud else "DEBUG"]
 
 
 @pytest.mark.parametrize(

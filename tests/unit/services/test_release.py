@@ -10,6 +10,7 @@ import pytest
 
 from mooring.domain.audit import FACTS, Action
 from mooring.domain.errors import Transient
+from mooring.domain.leadership import Lease
 from mooring.domain.names import OwnKind
 from mooring.domain.ownership import Account
 from mooring.domain.reasons import Reason
@@ -90,9 +91,21 @@ def edit(store: Store, obj: Object) -> None:
     metadata["resourceVersion"] = str(int(metadata["resourceVersion"]) + 1)
 
 
-def release(world: World, store: Store, *namespaces: str) -> Release:
-    process = Process(world, "release")
-    return Release(store, process, store, "release", lambda: world.now, namespaces=namespaces, waiting=process.wait)
+class Beaten(Process):
+    """Finds a few times that the leader renewed its Lease in the same moment."""
+
+    times = 3
+
+    async def take(self, seen: Lease | None, holder: str, lasting: int, transitions: int, *, seconds: float) -> Lease:
+        if self.times:
+            self.times -= 1
+            self.world.write(seen, Lease("leader", 15, 0, str(self.times), ""))
+        return await super().take(seen, holder, lasting, transitions, seconds=seconds)
+
+
+def release(world: World, store: Store, *namespaces: str, process: Process | None = None) -> Release:
+    leases = process or Process(world, "release")
+    return Release(store, leases, store, "release", lambda: world.now, namespaces=namespaces, waiting=leases.wait)
 
 
 async def finished(world: World, work: Coroutine[Any, Any, Outcome], seconds: float = 120.0) -> Outcome:
@@ -216,9 +229,8 @@ def test_who_leads_is_stopped_first_and_nobody_leads_until_a_minute_later() -> N
         taken = world.now
         outcome = await finished(world, release(world, store).run(keys=False), 20.0)
         assert outcome.released == 1
-        ended = world.now
-
-        await world.run(ended + 30 - world.now)
+        # It ended 15 s after the leader had to.
+        await world.run(taken + 15 + 59 - world.now)
         assert not standby.leads()
         # Where nobody uninstalls anything after all, work goes on.
         await world.run(60)
@@ -251,11 +263,35 @@ def test_it_stops_where_an_operator_works_again() -> None:
             world.now += 100
             assert world.lease is not None
             if world.lease.holder == "release":
-                world.write(world.lease, type(world.lease)("operator", 15, 1, "now", ""))
+                world.write(world.lease, Lease("operator", 15, 1, "now", ""))
 
         store.before_write = taken
         with pytest.raises(Transient, match="taken by another process"):
             await finished(world, release(world, store).run(keys=False))
         assert store.held() == {"first": [], "second": [HOOK]}
+
+    asyncio.run(story())
+
+
+def test_a_leader_that_renews_in_the_same_moment_is_beaten_all_the_same() -> None:
+    world = World()
+    work = release(world, Store(thing("Project", "shop", HOOK)), process=Beaten(world, "release"))
+
+    assert asyncio.run(finished(world, work.run(keys=False))).released == 1
+    assert world.lease is not None
+    assert world.lease.holder == "release"
+
+
+def test_whoever_uninstalls_has_a_whole_minute_for_it() -> None:
+    async def story() -> None:
+        world, store = World(), Store(thing("Project", "shop", HOOK))
+
+        def slowly(_obj: Object) -> None:
+            world.now += 9
+
+        store.before_write = slowly
+        await finished(world, release(world, store).run(keys=False), 0.0)
+        assert world.lease is not None
+        assert world.lease.renewed == f"release {world.now}"
 
     asyncio.run(story())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -30,6 +30,25 @@ def seen(look: Look | None, **changes: Any) -> Seen:
 
 
 ROLLS = Look(FACTS, NEW, None, Verdict(STATE, Trigger.PUSH, "d1"))
+
+
+@pytest.mark.parametrize(
+    ("reason", "known_until", "again"),
+    [
+        (Reason.REPOSITORY_NOT_FOUND, NOW + timedelta(seconds=2), NOW + timedelta(seconds=2)),
+        (Reason.REPOSITORY_NOT_FOUND, None, None),
+        (Reason.TOKEN_INVALID, NOW + timedelta(seconds=10), None),
+    ],
+)
+def test_what_is_remembered_to_be_missing_is_looked_at_once_more(
+    reason: Reason, known_until: datetime | None, again: datetime | None
+) -> None:
+    """It may have been put back a moment ago, and who told of that was answered from memory."""
+    run = seen(None)
+    run.source_trouble = trouble = Stalled(reason, "m")
+    trouble.known_until = known_until
+    run.look_behind_memory()
+    assert run.again == again
 
 
 def test_a_commit_that_is_rolled_out_is_decided_on() -> None:

@@ -115,6 +115,14 @@ def add_authorities(template: dict[str, Any], source: CheckoutSource) -> None:
         container["args"].append(f"--ca-file={AUTHORITIES_FOLDER}/{key}")
 
 
+def shows_authorities(pod: Mapping[str, Any], secret: str) -> bool:
+    """Tell whether the checkout of a pod's spec looks for authorities in this Secret."""
+    volumes = [
+        volume.get("secret") or {} for volume in pod.get("volumes") or () if volume["name"] == AUTHORITIES_VOLUME
+    ]
+    return any(volume.get("secretName") == secret for volume in volumes)
+
+
 def add_large_file_hosts(template: dict[str, Any], source: CheckoutSource) -> None:
     """Tell the checkout where large files may come from beside the repository's own host."""
     for container in filter(_is_ours, template["spec"]["initContainers"]):

@@ -1,6 +1,7 @@
 """All children of a Project, in the order in which they are applied."""
 
-from mooring.domain.manifests import versions
+from mooring.domain import names
+from mooring.domain.manifests import checkout, versions
 from mooring.domain.manifests.deployment import DeploymentInputs
 from mooring.domain.manifests.ingress import ingress
 from mooring.domain.manifests.metadata import Manifest, with_digest
@@ -24,7 +25,13 @@ def children(
     """
     if (token is None) != (inputs.token is None):
         raise ValueError("a token and its mount come together: give both or none")
-    secrets = [] if token is None else [token_secret(project, token, authorities)]
-    render = versions.RENDERERS[version or versions.newest()]
-    others = [render(project, inputs), service(project), ingress(project)]
+    workload = versions.RENDERERS[version or versions.newest()](project, inputs)
+    # Only where pods look for them: so an upgrade writes no Secret, as it rolls no Deployment.
+    shown = (
+        authorities
+        if checkout.shows_authorities(workload["spec"]["template"]["spec"], names.token_secret(project.metadata.name))
+        else None
+    )
+    secrets = [] if token is None else [token_secret(project, token, shown)]
+    others = [workload, service(project), ingress(project)]
     return [*secrets, *(with_digest(manifest) for manifest in others if manifest is not None)]

@@ -20,6 +20,8 @@ PATH = "/webhooks/github"
 REPEATED_WITHIN = timedelta(days=1)
 # How often one delivery is asked for again, and how many are at a time.
 REPETITIONS, REPEATED_AT_ONCE = 3, 20
+# Stands for a status where nobody answered at all: the most common failure, and no less one than a 503.
+NO_ANSWER = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,7 @@ class RepositoryHook:
     content_type: str
     insecure_ssl: bool
     updated_at: datetime
-    # What its last delivery was answered with; None where there was none, or no answer.
+    # What its last delivery was answered with: NO_ANSWER where nobody answered, None where there was none yet.
     last_status: int | None = None
 
 

@@ -143,6 +143,21 @@ def test_another_authority_rolls_nothing_where_a_secret_has_it() -> None:
         assert (drawn[0] == drawn[1] == drawn[2]) is same
 
 
+@pytest.mark.parametrize(
+    ("version", "credential", "expected"),
+    [(2, "shop-default-token", True), (1, "shop-default-token", False), (2, "clone", False), (2, None, False)],
+)
+def test_authorities_are_written_only_where_pods_look_for_them(
+    version: int, credential: str | None, expected: bool
+) -> None:
+    source = checkout(credential_secret=credential, authorities="-- a --")
+    inputs = DeploymentInputs(revision=revision(), token=MOUNT, source=source)
+    project = Case({"workload": WORKLOAD}, inputs).project()
+    secret = children(project, TOKEN, inputs, version, authorities="-- a --")[0]
+
+    assert ("ca.crt" in secret["data"]) is expected
+
+
 def test_the_workload_does_not_see_the_clone_credential() -> None:
     spec = CASES["everything"].manifests()[1]["spec"]["template"]["spec"]
     (container,) = spec["containers"]

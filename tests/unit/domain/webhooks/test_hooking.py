@@ -84,7 +84,9 @@ def test_what_a_status_names() -> None:
     assert noted_in("team-a", {}) is None
 
 
-@pytest.mark.parametrize(("status", "failed"), [(None, False), (200, False), (202, False), (302, True), (503, True)])
+@pytest.mark.parametrize(
+    ("status", "failed"), [(None, False), (0, True), (200, False), (202, False), (302, True), (503, True)]
+)
 def test_what_counts_as_failed(status: int | None, failed: bool) -> None:
     assert has_failed(replace(RIGHT, last_status=status)) is failed
 
