@@ -48,7 +48,7 @@ TEST = (
     Suite("lab", 260, ((*PYTEST, "-m", "not scale", "tests/lab"),)),
     Suite("cluster", 1300, ((*PYTEST, "-m", "not scale and not vast", "tests/cluster"),)),
     NODE,
-    Suite("demo", 30, ((sys.executable, "-m", "lab.demo", "--once", "--dir", "build/demo"),)),
+    Suite("demo", 60 if ROOT_ON_LINUX else 30, ((sys.executable, "-m", "lab.demo", "--once", "--dir", "build/demo"),)),
 )
 # What is a figure has a lab of its own: after thousands of other objects the API server is half as fast.
 ROTATION = "tests/cluster/scale/test_rotation.py"
@@ -62,7 +62,7 @@ SCALE = (
         ),
     ),
 )
-SPEED = Suite("speed", 180, ((*PYTEST, "-s", "-m", "scale", "tests/node"),), root=True)
+SPEED = Suite("speed", 120, ((*PYTEST, "-s", "-m", "scale", "tests/node"),), root=True)
 VAST = (Suite("vast", 900, ((*PYTEST, "-s", "-m", "vast", "tests/cluster"),)),)
 SETS = {"test": TEST, "lint": (LINT,), "scale": (*SCALE, SPEED, *VAST), "vast": VAST, "node": (NODE,)}
 

@@ -22,6 +22,7 @@ from lab.errors import LabError
 KEPT, DOCUMENT = "mooring-webhook", "webhooks.json"
 ANSWERED_SECONDS = 20.0
 PORT = 8080
+BEFORE, AFTER = "Serving", "Serving, and better"
 PROGRAM = f"""\
 import http.server
 
@@ -94,8 +95,8 @@ class Pushes:
         shutil.rmtree(work, ignore_errors=True)  # an earlier demo's
         address = f"{stage.lab.env['LAB_GITHUB_GIT_URL']}/{self.repository}.git"
         self._git(None, "clone", "--quiet", address, str(work))
-        self._open()
-        (work / "app.py").write_text(page("Serving, and better"))
+        self._open(BEFORE)
+        (work / "app.py").write_text(page(AFTER))
         self._git(work, "commit", "--quiet", "--all", "--message", "Serve better")
         started = time.monotonic()
         self._git(work, "push", "--quiet")
@@ -106,7 +107,7 @@ class Pushes:
         stage.kubectl("get", f"projects.mooring.dev/{self.project}", "-n", self.namespace, "-o", "wide")
         stage.kubectl("events", "-n", self.namespace, "--for", f"projects.mooring.dev/{self.project}")
         self._show("the push", self._newest("push"))
-        self._open()
+        self._open(AFTER)
 
     def nothing_else(self) -> None:
         """Send what must not redeploy: a replay, a forged signature, a push to another branch."""
@@ -126,14 +127,14 @@ class Pushes:
                 f"the revision of {self.project} changed, and should not have; see {stage.folder}/operator.log"
             )
 
-    def _open(self) -> None:
+    def _open(self, text: str) -> None:
         """Open the page as the reader can, where there is a pod that serves it."""
         if self.stage.image is None:
             return
         url = address(self.stage, self.namespace, self.project)
-        print(f"\n$ curl {url}", flush=True)
-        with urllib.request.urlopen(url, timeout=ANSWERED_SECONDS) as answer:  # noqa: S310 - the demo's own Service
-            print(answer.read().decode().strip())
+        # The node learns a moment later than the Project where the Service leads to.
+        self.stage.until(f"{url} says: {text}", lambda: f">{text}<" in _said(url))
+        print(f"\n$ curl {url}\n{_said(url).strip()}", flush=True)
 
     @property
     def _look(self) -> tuple[str, ...]:
@@ -204,6 +205,11 @@ class Pushes:
 def page(text: str) -> str:
     """Write a program that serves a page with this text."""
     return PROGRAM.replace("TEXT", text)
+
+
+def _said(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=ANSWERED_SECONDS) as answer:  # noqa: S310 - the demo's own Service
+        return str(answer.read().decode())
 
 
 def address(stage: Stage, namespace: str, project: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from lab import binaries
-from lab.demo.pushes import Pushes, address, page
+from lab.demo.pushes import BEFORE, Pushes, address, page
 from lab.demo.stage import SYSTEM, Stage, start_operator
 
 NAMESPACE = "mooring-samples"
@@ -34,7 +34,7 @@ PEOPLE = {
             "branches": {"production": {"worker.py": WORKER}},
         },
         {"owner": "acme", "name": "handbook", "files": {"site/index.html": "<h1>Handbook</h1>\n"}},
-        {"owner": "acme", "name": "api", "private": True, "files": {"app.py": page("Serving")}},
+        {"owner": "acme", "name": "api", "private": True, "files": {"app.py": page(BEFORE)}},
     ],
     "apps": [
         {"slug": APP, "owner": "acme", "permissions": {"contents": "read", "metadata": "read"}, "events": ["push"]}

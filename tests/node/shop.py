@@ -22,9 +22,10 @@ INSTALLATION = {"account": "acme", "appSecretRef": {"name": APP_SECRET}}
 PORT = 8080
 SERVE = ["python3", "-m", "http.server", str(PORT)]
 IMAGE = "mooring.dev/tests/node:1"
-# A program as a team would write it: connections are kept, and when it is told to end it still answers who is there.
+# A program as a team would write it: it takes a moment to start; told to end it takes nobody new, and still answers
+# whoever is there.
 SERVER = """
-import http.server, signal, threading
+import http.server, signal, threading, time
 
 ending = threading.Event()
 
@@ -40,14 +41,15 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 
 def end(*_):
     ending.set()
-    threading.Timer(1.5, server.shutdown).start()
+    threading.Thread(target=server.shutdown).start()
 
+time.sleep(0.5)
 server = http.server.ThreadingHTTPServer(("", 8080), Handler)
 signal.signal(signal.SIGTERM, end)
 print("serving", flush=True)
-serving = threading.Thread(target=server.serve_forever)
-serving.start()
-serving.join()
+server.serve_forever()
+server.server_close()
+time.sleep(1)
 """
 WORKLOAD: dict[str, Any] = {
     "image": IMAGE,
@@ -217,16 +219,11 @@ class Shop:
         name = pod["metadata"]["name"]
         return self.node.kubectl("logs", f"--namespace={self.namespace}", name, "--all-containers", "--tail=-1")
 
-    def fetches(self, since: int = 0) -> list[dict[str, Any]]:
-        """The packs that were fetched of the repository by a checkout, as GitHub saw it."""
-        path = f"/{self.repository}.git/git-upload-pack"
-        return [
-            entry
-            for entry in self.hub.journal(since)
-            if entry["path"] == path
-            and entry["status"] == 200
-            and entry["remote"] != self.mooring.env["LAB_HOST_ADDRESS"]
-        ]
+    def fetches(self, pod: Object, since: int) -> list[dict[str, Any]]:
+        """The packs that a pod has fetched of the repository, as GitHub saw it."""
+        found = self.hub.journal(since)
+        address, path = pod["status"]["podIP"], f"/{self.repository}.git/git-upload-pack"
+        return [it for it in found if it["remote"] == address and it["path"] == path and it["status"] == 200]
 
     def tokens(self) -> set[str]:
         """Every token that Mooring keeps in the namespace for a checkout."""

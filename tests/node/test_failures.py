@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ WORDS = {
 
 
 @pytest.fixture(scope="module")
-def serving(shop: Shop) -> dict[str, Object]:
+def serving(shop: Shop) -> Iterator[dict[str, Object]]:
     """The pods of a Project of each kind, before something went wrong with each."""
     for name in BAD:
         shop.people.apply("Project", name, {"workload": GOOD, "expose": {}})
@@ -40,7 +41,9 @@ def serving(shop: Shop) -> dict[str, Object]:
     shop.push({}, links={"etc": "/etc"}, branch=BRANCH)
     for name, wrong in BAD.items():
         shop.people.apply("Project", name, {"workload": {**GOOD, **wrong}, "expose": {}})
-    return before
+    yield before
+    for name in WORDS:
+        shop.people.delete("Project", name)
 
 
 @pytest.mark.parametrize("name", WORDS)

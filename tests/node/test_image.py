@@ -11,7 +11,8 @@ from urllib.parse import quote
 
 import pytest
 
-from lab.archives import described
+from lab import images
+from lab.archives import Contents, described, program_layer, write_archive
 from lab.project_image import REVISION
 
 MEGABYTE = 1_000_000
@@ -103,3 +104,27 @@ def test_the_image_is_no_larger_than_we_say(image: Image) -> None:
     own = sum(image.sizes[BASE_LAYERS:])
     assert own < OWN_LIMIT, f"{own / MEGABYTE:.0f} MB on a base of {image.sizes[0] / MEGABYTE:.0f} MB, unpacked"
     assert min(image.sizes[BASE_LAYERS:]) < MEGABYTE < own, "the layers are what we take them for"
+
+
+def test_an_image_is_made_anew_when_something_in_it_changed_and_only_then(tmp_path: Path) -> None:
+    word, context = tmp_path / "word", tmp_path / "context"
+    word.write_text("base")
+    base = write_archive(
+        tmp_path / "base.tar", "mooring.dev/tests/tiny-base:1", Contents(program_layer(tmp_path / "l", word))
+    )
+    (context / "copied").mkdir(parents=True)
+    (context / "Dockerfile").write_text("ARG BASE\nFROM ${BASE}\nCOPY copied /copied\n")
+
+    def built(text: str) -> tuple[int, Path]:
+        (context / "copied" / "word").write_text(text)
+        arguments = {"BASE": images.name_of(base)}
+        found = images.build(
+            context / "Dockerfile", context, "mooring.dev/tests/tiny:1", base, arguments, copied=("copied",)
+        )
+        return found.stat().st_mtime_ns, found
+
+    first, _ = built(f"one of {tmp_path}")
+    assert built(f"one of {tmp_path}")[0] == first
+    second, archive = built("two")
+    assert second != first
+    assert described(archive)[0]["RepoTags"] == ["mooring.dev/tests/tiny:1"]

@@ -45,6 +45,7 @@ def test_an_archive_says_what_is_in_it(tmp_path: Path, program: Path) -> None:
     assert image["Config"] == hashlib.sha256(files[image["Config"]]).hexdigest() + ".json"
     assert config["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(files[layer]).hexdigest()}"]
     assert config["config"] == {"Entrypoint": ["/run"]}
+    assert config["created"] == config["history"][0]["created"], "without, a builder caches nothing that is built on it"
     with tarfile.open(fileobj=io.BytesIO(files[layer])) as tar:
         [inside] = tar.getmembers()
     assert (inside.name, inside.mode, inside.uid) == ("run", 0o755, 0)

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+from lab import project_image
 from mooring.domain.manifests.checkout import DEFAULT_ID
 from tests.unit.repository.tree import ROOT
 
@@ -56,3 +57,12 @@ def test_what_builds_the_wheel_is_pinned() -> None:
     names = re.findall(r"^([a-z-]+)==", told.stdout, re.MULTILINE)
     assert names == ["hatchling", "packaging", "pathspec", "pluggy", "trove-classifiers"]
     assert told.stdout.count("--hash=sha256:") >= len(names)
+    # The lab fetches the same for a build without a network.
+    assert project_image.pinned((ROOT / "requirements" / "dev.txt").read_text(), tuple(names)) == told.stdout
+    assert list(project_image.BUILDERS) == names
+
+
+def test_the_lab_watches_all_that_the_image_is_made_of() -> None:
+    """Else it would go on with an image from before a change."""
+    let_in = {line[1:].split("/")[0] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    assert let_in == set(project_image.COPIED)
