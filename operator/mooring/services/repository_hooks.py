@@ -190,13 +190,20 @@ class RepositoryHooks:
     async def _put_right(self, run: _Run) -> None:
         book, now = run.book, self._platform.clock.now()
         due = self._is_asked_for(run.key, book) or (book.look_at is not None and book.look_at <= now)
-        if book.hook is None:
-            await self._find_or_make(run)
-        elif due or (self._is_outdated(book.hook) and not book.verified):
-            await self._look(run, book.hook)
-        elif self._is_outdated(book.hook):
-            await self._change(run, book.hook)
+        # What is asked for while GitHub is being asked is another look.
+        was_marked, is_done = run.key in self._marked, False
         self._marked.discard(run.key)
+        try:
+            if book.hook is None:
+                await self._find_or_make(run)
+            elif due or (self._is_outdated(book.hook) and not book.verified):
+                await self._look(run, book.hook)
+            elif self._is_outdated(book.hook):
+                await self._change(run, book.hook)
+            is_done = True
+        finally:
+            if was_marked and not is_done:
+                self._marked.add(run.key)
 
     def _is_asked_for(self, key: Key, book: Book) -> bool:
         """Tell whether a look was asked for; one for each hook will do, however many Projects share it."""

@@ -179,7 +179,7 @@ class Shop:
         assert found is not None
         return dict(found["spec"]["template"]["metadata"]["annotations"])
 
-    def ran(self, trigger: str, rollouts: int, sha: str) -> dict[str, Any]:
+    def ran(self, trigger: str, rollouts: int, sha: str, *, or_by: str | None = None) -> dict[str, Any]:
         """Wait until the Project is Ready after its so manieth rollout; return the revision."""
 
         def there(obj: Object | None) -> bool:
@@ -187,8 +187,8 @@ class Shop:
             newest = (status.get("history") or [{}])[0]
             ready: Object = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
             current = ready.get("observedGeneration") == (obj or {})["metadata"]["generation"]
-            told = (newest.get("trigger"), newest.get("sha"), ready.get("status"))
-            return current and told == (trigger, sha, "True") and len(status["history"]) == rollouts
+            told = (newest.get("sha"), ready.get("status"), len(status.get("history") or ()))
+            return current and told == (sha, "True", rollouts) and newest.get("trigger") in {trigger, or_by}
 
         found = self.people.until("Project", self.name, there, f"rollout {rollouts} of {sha[:7]} ({trigger})")
         assert found is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,7 +13,7 @@ import pytest
 
 from lab import Lab
 from mooring.domain.webhooks.keys import hook_secrets
-from tests.cluster.conftest import Kube
+from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.harness import Hub, People, condition
 from tests.cluster.operator import hooking
 from tests.cluster.operator.conftest import TokenMaker
@@ -75,6 +76,7 @@ def test_what_is_asked_from_the_first_project_to_the_last(
     # A second Project of the same repository.
     people.apply("Project", "second", shop.project()["spec"])
     assert until_hooked(people, "second")["hookId"] == hook["id"]
+    people.until_condition("second", "Ready", "True", "Ready")
     there.was_asked()
 
     # A restart asks nothing, and writes nothing.
@@ -217,7 +219,10 @@ def until_tried(hub: Hub, shop: Shop, *answers: int | str) -> None:
         found = [it for it in every if it["repository_id"] == shop.repository_id]
         return [it["status_code"] or it["status"] for it in found if it["guid"] == found[-1]["guid"]]
 
-    wait_for(lambda: tried() == list(answers))
+    deadline = time.monotonic() + PATIENCE
+    while tried() != list(answers):
+        assert time.monotonic() < deadline, (tried(), shop.status)
+        time.sleep(0.05)
 
 
 def test_a_token_without_the_right(site: Site, people: People, hub: Hub, fresh: TokenMaker) -> None:

@@ -290,6 +290,23 @@ async def test_deliveries_that_failed_are_asked_for_again_ever_more_slowly() -> 
     assert (bench.hub.take(), bench.reason()) == ([], ("True", "HookDelivers"))
 
 
+async def test_a_look_that_is_asked_for_during_another_is_not_lost() -> None:
+    """What happened since the first one asked is seen by the second alone."""
+    bench = await made()
+    look(bench)
+    running = asyncio.create_task(bench.run())
+    for _ in range(100):
+        if not bench.hub.asked:
+            await asyncio.sleep(0)
+    look(bench)
+    await running
+    assert bench.hub.take() == ["get"]
+    await bench.run()
+    assert bench.hub.take() == ["get"]
+    await bench.run()
+    assert bench.hub.take() == []
+
+
 async def test_a_restart_keeps_what_was_said_of_failures() -> None:
     bench = await made()
     bench.hub.edit(101, last_status=503)
