@@ -107,6 +107,12 @@ def origin(url: str) -> str:
     return f"https://{host_of(url)}"
 
 
+def api_at(host: str) -> str:
+    """Return the API of the GitHub whose pages and repositories are at a host: the way back from `web_url`."""
+    cloud = f"api.{host}"
+    return f"https://{cloud}" if _CLOUD_API.fullmatch(cloud) else f"https://{host}{_API_PATH}"
+
+
 def large_file_hosts(url: str, api: str, listed: Iterable[str]) -> tuple[str, ...]:
     """Return the hosts that a repository's large files may come from beside its own.
 

@@ -123,9 +123,7 @@ class Platform:
         own = self.origin(None)
         if host is None or str(origins.host_of(own.web_url)) == host:
             return own
-        if host == "github.com":
-            return self.origin(origins.DEFAULT_API_URL)
-        return self.origin(f"https://{host}/api/v3")
+        return self.origin(origins.api_at(host))
 
     def git_url(self, url: str) -> str:
         """Return a git URL in its one form, or say why it is not used."""

@@ -27,7 +27,7 @@ def origin_of_host(host: str | None, default_api: str) -> str:
     own = origins.api_url(default_api)
     if host is None or str(origins.host_of(origins.web_url(own))) == host:
         return own
-    return origins.DEFAULT_API_URL if host == "github.com" else origins.api_url(f"https://{host}/api/v3")
+    return origins.api_url(origins.api_at(host))
 
 
 def origin_of_installation(installation: Mapping[str, Any], default_api: str) -> str:

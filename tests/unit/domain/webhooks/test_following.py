@@ -195,6 +195,8 @@ def test_an_installation_is_named_with_its_namespace() -> None:
         ("ghes.example.com", API, GHES),
         ("ghes.example.com:8443", API, "https://ghes.example.com:8443/api/v3"),
         ("acme.ghe.com", "https://api.acme.ghe.com", "https://api.acme.ghe.com"),
+        ("acme.ghe.com", API, "https://api.acme.ghe.com"),
+        ("acme.ghe.com:8443", API, "https://acme.ghe.com:8443/api/v3"),
     ],
 )
 def test_a_host_has_one_origin(host: str | None, default_api: str, origin: str) -> None:
