@@ -19,7 +19,7 @@ from tests.kind.stranger import Stranger
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 NAME = "mooring-tests"
-IMAGE = "mooring.dev/tests/kind:1"
+IMAGE = "mooring.dev/tests/kind:story"
 # An image of nodes belongs to one release of kind, whose notes list it with its digest.
 KIND = "v0.33.0"
 NODE = "docker.io/kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed"
