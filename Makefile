@@ -103,6 +103,11 @@ test-node: $(READY) ## Real pods on a real node of this machine (root on Linux, 
 	@$(PY) -m lab build
 	@$(PY) tests/suites.py node
 
+.PHONY: test-kind
+test-kind: $(READY) ## The story on a cluster of kind, as on somebody's own (Docker; skipped where there is none)
+	@$(PY) -m lab build kubectl helm
+	@$(PY) tests/suites.py kind
+
 .PHONY: unit
 unit: $(READY) ## Unit tests alone (about a minute)
 	@$(PY) -m pytest -q tests/unit

@@ -64,7 +64,9 @@ SCALE = (
 )
 SPEED = Suite("speed", 120, ((*PYTEST, "-s", "-m", "scale", "tests/node"),), root=True)
 VAST = (Suite("vast", 900, ((*PYTEST, "-s", "-m", "vast", "tests/cluster"),)),)
-SETS = {"test": TEST, "lint": (LINT,), "scale": (*SCALE, SPEED, *VAST), "vast": VAST, "node": (NODE,)}
+# On somebody's own Docker, so only when it is asked for.
+KIND = Suite("kind", 900, ((*PYTEST, "tests/kind"),))
+SETS = {"test": TEST, "lint": (LINT,), "scale": (*SCALE, SPEED, *VAST), "vast": VAST, "node": (NODE,), "kind": (KIND,)}
 
 COUNTS = re.compile(r"(\d+) (passed|failed|errors?|skipped)\b")
 
