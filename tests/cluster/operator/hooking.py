@@ -141,6 +141,8 @@ def running(lab: Lab, kube: Kube, hub: Hub, folder: Path, admin: str) -> Iterato
         kubeconfig,
         MOORING_PUBLIC_BASE_URL=f"http://127.0.0.1:{port}",
         MOORING_DEVELOPMENT="true",
+        # A sweep that finds a push before its delivery comes has the hook looked at, too.
+        MOORING_SWEEP_INTERVAL="24h",
         MOORING_MASTER_KEY_DIR=str(folder / "masters"),
     )
     environment["PYTHONPATH"] = f"{ROOT / 'operator'}:{ROOT}"
