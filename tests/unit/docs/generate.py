@@ -24,7 +24,7 @@ CONDITIONS = """
 # Conditions
 
 `status.conditions` of every kind says how an object is: `kubectl describe` shows it, `kubectl wait` waits for it, and
-kstatus (so Argo CD, Flux and `kpt`) reads it. Types and reasons are part of the API: a tool may match on them. Messages
+kstatus (so Flux and `kpt`) reads it; for Argo CD there is a [health check](../guide/gitops.md). Types and reasons are part of the API: a tool may match on them. Messages
 are for people, and may change; they name the object and the next step, and never carry a secret.
 
 Ready, Reconciling and Stalled always agree: an object is Ready, or Mooring is at work on it (Reconciling), or it waits
