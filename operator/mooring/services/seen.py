@@ -96,7 +96,7 @@ class Seen:
             self.again = at
 
     def look_behind_memory(self) -> None:
-        """Have another run when it ends what is remembered of a missing repository: it may be there by now.
+        """Have another run when the memory of a missing repository ends: it may be there by now.
 
         Nothing else tells of that. A refused token is replaced by another one, which nothing is remembered of.
         """
