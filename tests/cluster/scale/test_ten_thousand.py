@@ -7,6 +7,7 @@ would have written them. So the test begins where it would have come to rest.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import re
 import time
@@ -25,6 +26,7 @@ from lab.kubernetes.kubeconfig import Access
 from mooring.cluster.client import KubernetesCluster
 from mooring.cluster.connection import Connection
 from mooring.cluster.kinds import RESOURCES
+from mooring.domain.names import ORIGIN_KEY, token_secret
 from mooring.domain.projects import Ingredients
 from mooring.domain.rendering import wanted
 from mooring.domain.resources.project import Project
@@ -86,6 +88,8 @@ class Sample:
     token: str
     project: Object
     deployment: Object
+    # Where the token may be sent, as its Secret says.
+    origin: str
 
     @property
     def revision(self) -> RevisionStatus:
@@ -194,7 +198,9 @@ def sample_of(people: People, token: str) -> Sample:
     assert project is not None
     user = people.until("GitHubUser", "default", lambda found: "projects" in ((found or {}).get("status") or {}))
     assert user is not None
-    return Sample(people, token, project, ran)
+    secret = people.get("Secret", token_secret(FIRST))
+    assert secret is not None
+    return Sample(people, token, project, ran, base64.b64decode(secret["data"][ORIGIN_KEY]).decode())
 
 
 def as_run(deployment: Object) -> dict[str, int]:
@@ -237,6 +243,7 @@ async def copy(connection: Connection, cluster: KubernetesCluster, sample: Sampl
         source=None,
         token_fetches=False,
         service_account=None,
+        token_origin=sample.origin,
     )
     children = wanted(made_of, sample.revision, None)
     await cluster.create(children["Secret"])
