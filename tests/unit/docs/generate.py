@@ -24,8 +24,9 @@ CONDITIONS = """
 # Conditions
 
 `status.conditions` of every kind says how an object is: `kubectl describe` shows it, `kubectl wait` waits for it, and
-kstatus (so Flux and `kpt`) reads it; for Argo CD there is a [health check](../guide/gitops.md). Types and reasons are part of the API: a tool may match on them. Messages
-are for people, and may change; they name the object and the next step, and never carry a secret.
+kstatus (so Flux and `kpt`) reads it; for Argo CD there is a [health check](../guide/gitops.md). Types and reasons are
+part of the API: a tool may match on them. Messages are for people, and may change; they name the object and the next
+step, and never carry a secret.
 
 Ready, Reconciling and Stalled always agree: an object is Ready, or Mooring is at work on it (Reconciling), or it waits
 for a person (Stalled). A status of Unknown means that the answer may still come: what runs is left as it is until then.
