@@ -26,6 +26,43 @@ def test_what_was_kept_comes_back_as_a_copy() -> None:
     assert kept.get(PLACE) == secret("7")
 
 
+def deployment(name: str) -> dict[str, Any]:
+    metadata = {"namespace": "a", "name": name, "resourceVersion": "7", "annotations": {name: f"{name} " * 50}}
+    digits = [f"{number:x}" for number in range(1000)]
+    return {"kind": "Deployment", "metadata": metadata, "spec": {"args": digits}}
+
+
+def test_what_is_like_another_takes_little_room() -> None:
+    kept = Recent()
+    objects = [deployment(f"d{number}") for number in range(100)]
+    kept.keep(objects[0])
+    first = kept.weight()
+    for each in objects[1:]:
+        kept.keep(each)
+    assert [kept.get(("Deployment", "a", each["metadata"]["name"])) for each in objects] == objects
+    assert kept.weight() - first < 99 * 200
+
+
+def test_no_secret_is_what_others_are_measured_by() -> None:
+    """It would stay in memory when it is gone."""
+    kept = Recent()
+    kept.keep(secret("7"))
+    kept.keep(secret("7", "other"))
+    assert kept.get(PLACE) == secret("7")
+    kept.gone(PLACE)
+    kept.gone(("Secret", "a", "other"))
+    assert kept.weight() == 0
+
+
+def test_one_that_is_larger_than_what_can_be_looked_back_at() -> None:
+    kept = Recent()
+    large = {**deployment("a"), "data": [f"{number}" for number in range(20_000)]}
+    for each in (large, deployment("b")):
+        kept.keep(each)
+    assert kept.get(("Deployment", "a", "a")) == large
+    assert kept.get(("Deployment", "a", "b")) == deployment("b")
+
+
 @pytest.mark.parametrize(("seen", "stays"), [("7", True), ("6", True), ("8", False), ("other", False)])
 def test_a_newer_version_makes_it_useless_and_a_late_event_does_not(seen: str, stays: bool) -> None:
     kept = Recent()
