@@ -12,6 +12,7 @@ from lab.errors import LabError, UsageError
 from lab.folder import Folder
 from lab.handle import Lab, down, status
 
+OLDER = tuple(release for release in binaries.API_SERVERS if release != binaries.NEWEST)
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 
 
@@ -37,6 +38,12 @@ def parser() -> Parser:
         default="simulated",
         help="simulated (default): pods seem to run; none: no workload controllers; real: pods run (root)",
     )
+    up.add_argument(
+        "--kubernetes",
+        default=binaries.NEWEST,
+        metavar="RELEASE",
+        help=f"{binaries.NEWEST} (default), or an older API server, with --nodes none: {', '.join(OLDER)}",
+    )
     up.add_argument("--without-github", action="store_true", help="Kubernetes alone")
     up.add_argument("--audit", action="store_true", help="log every request to the API server to DIR/audit.log")
     up.add_argument("--api-port", type=_port, metavar="PORT", help="the API server's port (default: any free one)")
@@ -48,7 +55,7 @@ def parser() -> Parser:
         one.add_argument("--dir", required=True, help="the lab's folder")
 
     build = commands.add_parser("build", help="make the binaries ready, without starting anything")
-    build.add_argument("names", nargs="*", metavar="NAME", help=f"default: all of {', '.join(binaries.TOOLS)}")
+    build.add_argument("names", nargs="*", metavar="NAME", help=f"default: {', '.join(binaries.USUAL)}")
     which = commands.add_parser("which", help="print the path of a binary, making it ready where it is not")
     which.add_argument("name", metavar="NAME", help=", ".join(binaries.TOOLS))
     return top
@@ -76,6 +83,7 @@ def run_up(options: argparse.Namespace) -> int:
     lab = Lab.up(
         options.dir,
         nodes=options.nodes,
+        kubernetes=options.kubernetes,
         github=not options.without_github,
         audit=options.audit,
         api_port=options.api_port,
@@ -118,7 +126,7 @@ def run_status(options: argparse.Namespace) -> int:
 
 def run_build(options: argparse.Namespace) -> int:
     """Make binaries ready."""
-    for name, path in binaries.ensure(options.names or tuple(binaries.TOOLS)).items():
+    for name, path in binaries.ensure(options.names or binaries.USUAL).items():
         print(f"{name:<24} {path}")
     return 0
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from lab import binaries, envfile, github_member
 from lab.errors import LabError, UsageError
 from lab.folder import NEEDED_BYTES, Folder, State, tail
-from lab.kubernetes.kinds import kind
+from lab.kubernetes.kinds import api_server, kind
 from lab.kubernetes.real.slot import sweep
 from lab.processes import detached, end
 
@@ -54,6 +54,7 @@ class Lab:
         directory: str | os.PathLike[str],
         *,
         nodes: str = "simulated",
+        kubernetes: str = binaries.NEWEST,
         github: bool = True,
         audit: bool = False,
         api_port: int | None = None,
@@ -61,15 +62,16 @@ class Lab:
     ) -> "Lab":
         """Bring a lab up and return when all of it is ready; when that fails, nothing is left running."""
         _require_linux()
-        wanted = (*CONTROL_PLANE, *kind(nodes).binaries)
+        wanted = {name: name for name in (*CONTROL_PLANE, *kind(nodes).binaries)}
+        wanted["kube-apiserver"] = api_server(kubernetes, nodes)
         if github:
             github_member.require()
         folder = Folder(directory)
         lock = folder.claim()
         try:
-            paths = binaries.ensure(wanted)
+            paths = binaries.ensure(wanted.values())
             _prepare(folder)
-            options = [f"--nodes={nodes}", *(f"--binary={name}={path}" for name, path in paths.items())]
+            options = [f"--nodes={nodes}", *(f"--binary={name}={paths[made]}" for name, made in wanted.items())]
             options += ["--github"] * github + ["--audit"] * audit + ([f"--api-port={api_port}"] if api_port else [])
             _launch(folder, lock, options, report)
         finally:

@@ -9,10 +9,14 @@ from pathlib import Path
 
 from lab.binaries import archive, build
 from lab.binaries.progress import say
-from lab.binaries.tools import TOOLS, Tool
+from lab.binaries.tools import API_SERVERS, TOOLS, Tool
 from lab.errors import UsageError
 
-__all__ = ["TOOLS", "ensure", "find", "present"]
+__all__ = ["API_SERVERS", "NEWEST", "TOOLS", "USUAL", "ensure", "find", "present"]
+
+NEWEST = next(iter(API_SERVERS))
+# What is made where nobody names anything.
+USUAL = tuple(name for name, tool in TOOLS.items() if not tool.by_name_alone)
 
 
 def find(name: str) -> Path:

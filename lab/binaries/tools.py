@@ -93,12 +93,15 @@ class Tool:
     package: str
     seconds: int  # to build it on two cores with nothing cached, after those above it
     in_archive: bool = False  # whether the official envtest archive has it
+    by_name_alone: bool = False  # whether "all of them" leaves it out: few need it, and it takes minutes
 
     def cached(self) -> Path:
         return cache.folder() / "bin" / self.module.key / self.name
 
 
 KUBERNETES = Module("kubernetes", "k8s.io/kubernetes", ("k8s.io/component-base/version",))
+# The oldest Kubernetes that Mooring supports: its API server alone.
+OLDEST = Module("kubernetes-oldest", "k8s.io/kubernetes", ("k8s.io/component-base/version",))
 ETCD = Module("etcd", "go.etcd.io/etcd/server/v3")
 KWOK = Module("kwok", "sigs.k8s.io/kwok")
 HELM = Module("helm", "helm.sh/helm/v4")
@@ -131,8 +134,11 @@ TOOLS = {
         Tool("coredns", COREDNS, ".", 60),
         Tool("pause", PAUSE, ".", 2),
         Tool("helm", HELM, "helm.sh/helm/v4/cmd/helm", 190),
+        Tool("kube-apiserver-1.33", OLDEST, "k8s.io/kubernetes/cmd/kube-apiserver", 220, by_name_alone=True),
     )
 }
+# The API server of each Kubernetes that a lab can be; the first is the one that it is unless told otherwise.
+API_SERVERS = {"1.36": "kube-apiserver", "1.33": "kube-apiserver-1.33"}
 
 
 def target() -> str:

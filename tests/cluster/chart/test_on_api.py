@@ -13,19 +13,9 @@ import pytest
 
 from mooring.domain.policy import parse_policy
 from mooring.settings import Settings
-from tests.cluster.chart.rendering import Documents, merged, render
-from tests.cluster.chart.table import SIDECAR, everything
+from tests.cluster.chart.rendering import Documents, render
+from tests.cluster.chart.trying import SYSTEM, VALUES, Places, places, refusals, tried
 from tests.cluster.conftest import Kube
-
-SYSTEM = "mooring-system"
-FOREIGN = {"ServiceMonitor", "PrometheusRule", "HTTPRoute"}
-VALUES = {
-    "default": {},
-    "sidecar": SIDECAR,
-    "namespaced": {"watchNamespaces": [SYSTEM]},
-    "everything": everything(),
-    "everything separate": merged(everything(), {"gateway": {"mode": "Separate"}}),
-}
 
 
 @pytest.fixture(scope="module")
@@ -47,45 +37,14 @@ def _enforce(kube: Kube, level: str | None) -> None:
 
 
 @pytest.fixture(scope="module")
-def paths(kube: Kube) -> dict[tuple[str, str], tuple[str, bool]]:
-    """Return where each kind is served, by API version and kind, and whether in namespaces."""
-    found = {}
-    status, groups = kube.request("GET", "/apis")
-    assert status == 200
-    roots = {"v1": "/api/v1"} | {
-        version["groupVersion"]: f"/apis/{version['groupVersion']}"
-        for group in groups["groups"]
-        for version in group["versions"]
-    }
-    for version, root in roots.items():
-        _, served = kube.request("GET", root)
-        for resource in served["resources"]:
-            if "/" not in resource["name"]:
-                found[version, resource["kind"]] = (f"{root}/{{}}{resource['name']}", resource["namespaced"])
-    return found
-
-
-def tried(kube: Kube, paths: dict[tuple[str, str], tuple[str, bool]], document: dict[str, Any]) -> tuple[int, Any]:
-    """Apply an object without keeping it; unknown and doubled fields are errors."""
-    path, namespaced = paths[document["apiVersion"], document["kind"]]
-    namespace = document["metadata"].get("namespace", SYSTEM)
-    place = path.format(f"namespaces/{namespace}/" if namespaced else "")
-    query = "fieldManager=chart&force=true&dryRun=All&fieldValidation=Strict"
-    return kube.request(
-        "PATCH", f"{place}/{document['metadata']['name']}?{query}", document, "application/apply-patch+yaml"
-    )
+def paths(kube: Kube) -> Places:
+    """Return where each kind is served."""
+    return places(kube)
 
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-def test_the_api_server_takes_it(
-    values: dict[str, Any], kube: Kube, system: None, paths: dict[tuple[str, str], tuple[str, bool]]
-) -> None:
-    for name, document in render(values).items():
-        if document["kind"] in FOREIGN:
-            assert (document["apiVersion"], document["kind"]) not in paths, "it can be tried now"
-            continue
-        status, answer = tried(kube, paths, document)
-        assert status in {200, 201}, f"{name}: {answer.get('message')}"
+def test_the_api_server_takes_it(values: dict[str, Any], kube: Kube, system: None, paths: Places) -> None:
+    assert refusals(kube, paths, render(values)) == {}
 
 
 def _pods(documents: Documents) -> dict[str, dict[str, Any]]:
@@ -98,7 +57,7 @@ def _pods(documents: Documents) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 def test_its_pods_are_let_in_by_the_restricted_standard(
-    values: dict[str, Any], kube: Kube, system: None, paths: dict[tuple[str, str], tuple[str, bool]]
+    values: dict[str, Any], kube: Kube, system: None, paths: Places
 ) -> None:
     for name, template in _pods(render(values)).items():
         # Accounts and priority classes are checked first, and are not there.

@@ -18,6 +18,7 @@ import yaml
 from lab import binaries
 from lab.binaries import archive, build, go, tools
 from lab.errors import LabError, UsageError
+from tests.unit.repository.tree import ROOT
 
 VERSION = tools.KUBERNETES.version
 ARCHIVED = ("etcd", "kube-apiserver", "kubectl")
@@ -64,6 +65,26 @@ def test_versions_come_from_the_modules() -> None:
     assert all(tool.package in tool.module.go_mod for tool in tools.TOOLS.values())
     assert f"gitVersion={VERSION}" in tools.KUBERNETES.linker_flags
     assert tools.KUBERNETES.go_version >= (1, 20)
+
+
+def test_an_older_api_server_is_made_for_those_alone_who_ask_for_it() -> None:
+    asked = {name for name, tool in tools.TOOLS.items() if tool.by_name_alone}
+    assert asked == set(tools.API_SERVERS.values()) - {"kube-apiserver"}
+    assert set(binaries.USUAL) == tools.TOOLS.keys() - asked
+
+
+def test_the_releases_that_are_supported_are_those_whose_api_servers_there_are() -> None:
+    versions = {release: tools.TOOLS[name].module.version for release, name in tools.API_SERVERS.items()}
+    assert [release for release, version in versions.items() if not version.startswith(f"v{release}.")] == []
+    newest, oldest = versions
+    assert newest == binaries.NEWEST
+    for page in ("README.md", "docs/guide/install.md"):
+        assert f"Kubernetes {oldest} to {newest}" in (ROOT / page).read_text(encoding="utf-8"), page
+    chart = yaml.safe_load((ROOT / "helm/mooring/Chart.yaml").read_text(encoding="utf-8"))
+    assert chart["kubeVersion"] == f">={oldest}.0-0"
+    # Minutes of building are for the tests that need it.
+    targets = (ROOT / "Makefile").read_text(encoding="utf-8").split("\n\n")
+    assert [it.split(":")[1].split()[-1] for it in targets if tools.API_SERVERS[oldest] in it] == ["test-scale"]
 
 
 def test_the_key_changes_with_whatever_a_binary_is_made_from(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

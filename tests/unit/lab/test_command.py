@@ -27,6 +27,8 @@ def signals() -> Iterator[None]:
         (["fly"], "invalid choice: 'fly'"),
         (["up"], "required: --dir"),
         (["up", "--dir", "D", "--nodes", "many"], "--nodes many is unknown: choose simulated, none or real"),
+        (["up", "--dir", "D", "--kubernetes", "1.30"], "--kubernetes 1.30 is unknown: choose 1.36 or 1.33"),
+        (["up", "--dir", "D", "--kubernetes", "1.33"], "there is the API server alone: choose --nodes none"),
         (["up", "--dir", "D", "--api-port", "0"], "'0' is no port: give a number from 1 to 65535"),
         (["up", "--dir", "D", "--api-port", "x"], "'x' is no port"),
         (["up", "--dir", "D", "--sideways"], "unrecognized arguments: --sideways"),
