@@ -54,7 +54,7 @@ COPY image/sbom.py /opt/mooring/sbom.py
 # Read it with: docker run --rm --entrypoint cat IMAGE /opt/mooring/sbom.cdx.json
 RUN /opt/mooring/bin/python /opt/mooring/sbom.py > /opt/mooring/sbom.cdx.json && rm /opt/mooring/sbom.py
 
-ARG VERSION=0.1.0.dev0
+ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="mooring" \
       org.opencontainers.image.description="A Kubernetes operator that ties GitHub repositories to running workloads" \

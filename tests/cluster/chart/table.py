@@ -86,8 +86,8 @@ IMAGE = (
         "image.repository",
         "registry.example.com/m",
         {
-            **every("containers/*/image", "registry.example.com/m:0.1.0-dev.0"),
-            OPERATOR: {env("operator", "MOORING_CHECKOUT_IMAGE"): "registry.example.com/m:0.1.0-dev.0"},
+            **every("containers/*/image", "registry.example.com/m:0.1.0"),
+            OPERATOR: {env("operator", "MOORING_CHECKOUT_IMAGE"): "registry.example.com/m:0.1.0"},
         },
     ),
     Case("image.tag", "9", every("containers/*/image", "mooring:9")),

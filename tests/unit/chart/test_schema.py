@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import yaml
-
 from mooring.domain.names import GATEWAY_ACCOUNT, WEBHOOK_SECRET
 from mooring.domain.policy import Policy
 from mooring.settings import VARIABLES
@@ -90,16 +88,3 @@ def test_every_setting_is_set_by_the_chart_or_has_one_right_value_in_a_pod() -> 
 def test_names_are_those_of_the_code() -> None:
     assert values()["serviceAccount"]["gatewayName"] == GATEWAY_ACCOUNT
     assert _templates().count(f"secretName: {WEBHOOK_SECRET}") == 2
-
-
-def test_chart_and_code_have_one_version() -> None:
-    chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
-
-    assert chart["version"] == chart["appVersion"]
-    assert chart["appVersion"].replace("-dev.", ".dev") == _version()
-
-
-def _version() -> str:
-    project = (CHART.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-    (line,) = (line for line in project.splitlines() if line.startswith("version = "))
-    return line.partition('"')[2].rstrip('"')

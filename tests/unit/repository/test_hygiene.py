@@ -185,9 +185,3 @@ def test_every_target_that_is_spoken_of_is_in_the_makefile(everything: Texts, pa
     makefile = "test: tools\nunit:\n"
     assert unknown_targets(planted, makefile) == [".ci/run: make none", "a.md: make nothing", "a.md: make nowhere"]
     assert unknown_targets({**pages, ".ci/run": everything[".ci/run"]}, everything["Makefile"]) == []
-
-
-def test_the_changelog_has_a_place_for_what_comes_next(everything: Texts) -> None:
-    section = re.search(r"^## Unreleased\n(.*?)(?=^## |\Z)", everything["CHANGELOG.md"], re.MULTILINE | re.DOTALL)
-    assert section is not None
-    assert re.search(r"^- \S", section.group(1), re.MULTILINE)

@@ -6,24 +6,19 @@ How the files come to be is told in CONTRIBUTING.md; that nothing rolls for them
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from mooring.domain import names
 from mooring.domain.projects import token_of
 from mooring.domain.resources import KINDS
 from mooring.domain.revisions import recover, running
 from mooring.domain.status import without_nothing
+from tests.fixtures import kept
 
-FOLDER = Path(__file__).parent / "stored"
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 OBJECTS: list[tuple[str, dict[str, Any]]] = [
-    (path.stem, obj)
-    for path in sorted(FOLDER.glob("*.yaml"))
-    for obj in yaml.load_all(path.read_text(encoding="utf-8"), Loader=LOADER)
+    (release, obj) for release in kept.releases() for obj in kept.load(release)
 ]
 MODELS = {model.info.kind: model for model in KINDS}
 OWN = [(release, obj) for release, obj in OBJECTS if obj["kind"] in MODELS]
@@ -35,7 +30,7 @@ def named(found: list[tuple[str, dict[str, Any]]]) -> list[Any]:
 
 
 def test_every_release_stored_all_kinds_with_their_status() -> None:
-    releases = {path.stem for path in FOLDER.glob("*.yaml")}
+    releases = kept.releases()
     assert releases
     assert {(release, obj["kind"]) for release, obj in OWN if obj["status"]["conditions"]} == {
         (release, kind) for release in releases for kind in MODELS
