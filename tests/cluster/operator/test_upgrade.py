@@ -186,7 +186,7 @@ def test_what_an_earlier_release_stored_goes_on_and_nothing_rolls(
     somebody, store = people(kube), Store(lab)
     drop_its_own(kube)
     try:
-        with world(tmp_path) as found, policy(kube, POLICY):
+        with world(tmp_path, public=release != BEFORE) as found, policy(kube, POLICY):
             put_back(store, backup, somebody)
             put_app(somebody, found.key)
             with running(environment, tmp_path, **found.settings()) as mooring:
@@ -254,7 +254,8 @@ def as_it_is(value: Any) -> Any:
 
 # What has to be written once, for want of it in a release.
 # Before 0.1 nothing was signed that had been proven, and nothing was said of webhooks: one write for each.
-KNOWN = {"before-0.1": without_proofs}
+BEFORE = "before-0.1"
+KNOWN = {BEFORE: without_proofs}
 
 
 def compare(backup: list[Object], found: list[Object], relevant: Any) -> list[str]:

@@ -180,6 +180,14 @@ def test_each_kind_of_story_is_kept(release: str) -> None:
     found = kept.load(release)
     assert {it["metadata"]["name"] for it in found if it["kind"] == "Project"} >= STORIES
     assert {it["kind"] for it in found} >= {*kept.OWN, *kept.CHILDREN, "Lease"}
+    told = {
+        entry["reason"]
+        for it in found
+        if it["kind"] == "Project"
+        for entry in it["status"]["conditions"]
+        if entry["type"] == "WebhookReady"
+    }
+    assert told >= {"AppDelivers", "HookDelivers", "HooksForbidden", "SweepOnly"}
     (history,) = (it["status"]["history"] for it in found if it["metadata"]["name"] == "with-history")
     assert [entry["trigger"] for entry in history] == ["Manual", "Spec", "Spec", "Create"]
     assert {it["metadata"]["name"] for it in found if not kept.is_of_a_tenant(it)} >= {"mooring-webhook"}
