@@ -16,10 +16,13 @@ from cryptography.x509.oid import NameOID
 from tests.unit.github.keys import curve_key, pem
 
 HERE = "127.0.0.1"
+# A name that no resolver knows.
+NAME = "github.example"
 
 
 @cache
 def _certificate() -> str:
+    names = [x509.IPAddress(ip_address(HERE)), x509.DNSName(NAME)]
     subject, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HERE)]), datetime.now(UTC)
     built = (
         x509.CertificateBuilder()
@@ -30,7 +33,7 @@ def _certificate() -> str:
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(HERE))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(curve_key(), hashes.SHA256())
     )
     return built.public_bytes(Encoding.PEM).decode()
