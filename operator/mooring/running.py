@@ -50,6 +50,8 @@ class Operator:
     # All three kinds are listed before the first object is looked at: else a Project would seem to have no token to
     # inherit, and a credential to have no user. Kopf tells of them in any order.
     own_kinds: list[Watch]
+    # What each Project has by now, in a few lists: to read two objects for each would be most of what a start takes.
+    children: list[Watch]
     filled: Latch
     webhooks: WebhookSecret
     # For the gateway in the same Pod, if any.
@@ -122,12 +124,14 @@ class Operator:
 
     async def _reconcile(self) -> None:
         async with asyncio.TaskGroup() as group:
-            listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in self.own_kinds]
-            await asyncio.gather(*(watch.synced.wait() for watch in (*self.own_kinds, *self.watches)))
+            once = (*self.own_kinds, *self.children)
+            listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in once]
+            await asyncio.gather(*(watch.synced.wait() for watch in (*once, *self.watches)))
             for task in listing:
                 task.cancel()
-        # Kopf follows them from here; what the lists remembered is not needed twice.
+        # Kopf, and the watches on metadata, follow them from here; what the lists remembered is not needed twice.
         self.own_kinds.clear()
+        self.children.clear()
         self.filled.set()
         # Before the first object: what was proven of it is known by these keys.
         await self.webhooks.begin()

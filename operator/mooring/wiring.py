@@ -66,6 +66,7 @@ LOOKS_AT_ONCE, LOOKS_OF_A_GROUP = 4, 2
 # Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
 LABELLED = ("Deployment", "Service", "Ingress")
 MANAGED = f"{names.MANAGED_BY}={names.MANAGER}"
+OF_PROJECTS = f"{MANAGED},{names.PROJECT_LABEL}"
 
 
 def seconds_since_boot() -> float:
@@ -250,12 +251,25 @@ def _assemble(
             for kind in ("GitHubUser", "GitHubInstallation", "Project")
             for place in settings.watch_namespaces or (None,)
         ],
+        children=[
+            Watch(
+                connection, Scope(RESOURCES[kind], place, labels=OF_PROJECTS, contents=True), partial(_know, platform)
+            )
+            for kind in ("Secret", "Deployment")
+            for place in settings.watch_namespaces or (None,)
+        ],
         filled=filled,
         webhooks=webhooks,
         gateway=gateway,
         close_installations=installations.aclose,
         close_github=close_github,
     )
+
+
+def _know(platform: Platform, seen: Seen) -> None:
+    """Keep a child as a list has it, so that the first run of its Project need not read it."""
+    if seen.obj is not None and seen.event != "DELETED":
+        platform.recent.keep(seen.obj)
 
 
 def _must_be_filled(election: Election) -> bool:

@@ -5,12 +5,13 @@ status carries the version. All writes of children are server-side applies. An o
 of its first version for ever: the API server books them to an update, so an apply that drops one does not remove it.
 """
 
-import json
 import logging
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
+
+import orjson
 
 from mooring.cluster import errors
 from mooring.cluster.connection import JSON, NO_ANSWER, Connection
@@ -241,7 +242,7 @@ class KubernetesCluster:
         missing_is_fine: bool = False,
     ) -> Object | None:
         """Send a request and return the object in the answer; None where there is none and that is fine."""
-        content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
+        content = None if body is None else orjson.dumps(body)
         try:
             answer = await self._connection.request(
                 method, path, content, content_type=content_type, accept=accept, seconds=seconds

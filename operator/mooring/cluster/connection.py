@@ -9,22 +9,20 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from io import BytesIO
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import yaml
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.payload import BytesIOPayload, BytesPayload, Payload
 from yarl import URL
 
 from mooring.cluster.limits import Limits
+from mooring.guarded import SAFE, Permit, always, guarded
 
 if TYPE_CHECKING:
     from kubernetes.aio.client import Configuration
@@ -32,13 +30,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 JSON = "application/json"
-LARGE_BODY = 1024 * 1024  # bytes
 # What Kubernetes calls the files of a service account's credential.
 TOKEN_FILE, CA_FILE = "token", "ca.crt"
-SAFE = frozenset({"GET", "HEAD"})
-
-# Raises one of `domain.errors` where this process may not change anything now.
-Permit = Callable[[], None]
 
 
 class ConfigurationError(Exception):
@@ -69,7 +62,7 @@ class Connection:
         self, configuration: "Configuration", reload: "Reload", limits: Limits, permit: Permit | None = None
     ) -> None:
         self.limits = limits
-        self._permit = permit or _always
+        self._permit = permit or always
         self.requests = asyncio.Semaphore(limits.requests_in_flight)
         self.pages = asyncio.Semaphore(limits.pages_in_flight)
         self._base = _checked(configuration.host)
@@ -179,50 +172,13 @@ class Connection:
             headers["Content-Type"] = content_type
         if method not in SAFE:
             self._permit()
-        data = None if body is None else self._payload(body)
+        data = None if body is None else guarded(body, self._permit)
         async with self._session.request(
             method, self._url(path), data=data, headers=headers, timeout=times, **self._per_request
         ) as response:
             if response.status == 401:
                 self._credentials.refused()
             return Answer(response.status, response.headers, await read_at_most(response, most))
-
-    def _payload(self, body: bytes) -> Payload:
-        # aiohttp wants a large body as a file, which it sends in pieces; a small one is quicker as it is.
-        large = len(body) > LARGE_BODY
-        return _GuardedFile(BytesIO(body), self._permit) if large else _GuardedBytes(body, self._permit)
-
-
-def _always() -> None:
-    """Permit everything."""
-
-
-class _GuardedBytes(BytesPayload):
-    """A body that asks whether it may be sent when it is about to be: until then a connection had to be made, and the
-    process may have been stopped for any time. Without its body a request does nothing.
-    """
-
-    def __init__(self, body: bytes, permit: Permit) -> None:
-        super().__init__(body)
-        self._permit = permit
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Send it, or raise."""
-        self._permit()
-        await super().write_with_length(writer, content_length)
-
-
-class _GuardedFile(BytesIOPayload):
-    """The same for a large body."""
-
-    def __init__(self, body: BytesIO, permit: Permit) -> None:
-        super().__init__(body)
-        self._permit = permit
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        """Send it, or raise."""
-        self._permit()
-        await super().write_with_length(writer, content_length)
 
 
 async def read_at_most(response: aiohttp.ClientResponse, most: int) -> bytes:

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
+
 from mooring.cluster.connection import Answer, AnswerTooLarge
 from mooring.cluster.kinds import Resource
 from mooring.domain.errors import Stalled, Transient, Trouble, Waiting
@@ -134,7 +136,7 @@ def wait_seconds(headers: Mapping[str, str]) -> float | None:
 def _decoded(body: bytes) -> dict[str, Any]:
     """Return the Status object; an empty one for anything else, such as a proxy's page."""
     try:
-        content = json.loads(body)
+        content = orjson.loads(body)
     except ValueError:
         return {}
     return content if isinstance(content, dict) else {}

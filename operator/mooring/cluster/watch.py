@@ -7,7 +7,6 @@ more is kept than tells whether it changed or went while the stream was broken.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, NoReturn
 from urllib.parse import urlencode
 
 import aiohttp
+import orjson
 
 from mooring.cluster import errors
 from mooring.cluster.backoff import Backoff
@@ -331,7 +331,7 @@ async def _lines(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[b
 
 def _object(body: bytes) -> Object:
     try:
-        content = json.loads(body)
+        content = orjson.loads(body)
     except ValueError:
         raise Broken("what answered is not the API server") from None
     if not isinstance(content, dict) or ("metadata" not in content and "object" not in content):

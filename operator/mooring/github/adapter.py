@@ -27,11 +27,11 @@ from mooring.github.limits import LIMITS, Limits
 from mooring.github.listing import Listing
 from mooring.github.memory import Memory
 from mooring.github.minting import Mint
-from mooring.github.network import Permit, always
 from mooring.github.pages import Pages
 from mooring.github.session import Request, Sessions, quiet
 from mooring.github.tls import Place
 from mooring.github.webhooks import Webhooks
+from mooring.guarded import Permit, always
 from mooring.ports import (
     App,
     AppFacts,

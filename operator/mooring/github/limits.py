@@ -38,9 +38,8 @@ class Limits:
     # --- what one request may take ---
     # Connections to an origin: four busy namespaces side by side.
     connections: int = 64
-    # Idle connections are kept for the next question, as many as may be busy: a handshake costs more than a question.
-    # GitHub itself closes them after about a minute.
-    idle_connections: int = 64
+    # Seconds. Idle connections are kept for the next question, as many as may be busy: a handshake costs more than a
+    # question. GitHub itself closes them after about a minute.
     idle_for: float = 30.0
     # Seconds. GitHub ends its own requests after 10.
     connect_timeout: float = 5.0

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 from mooring.domain.origins import Host
 from mooring.github.limits import Limits
-from mooring.github.network import GuardedBackend, OriginTransport, Permit, always
+from mooring.github.network import JudgedAddresses, OriginTransport
 from mooring.github.tls import Authorities, Place
+from mooring.guarded import Permit, always
 
 _Key = tuple[Host, str]
 
@@ -25,9 +26,9 @@ class Lines:
     """One transport for each host and trust. Nothing is opened before the first request."""
 
     def __init__(
-        self, *, backend: GuardedBackend, authorities: Authorities, limits: Limits, permit: Permit = always
+        self, *, addresses: JudgedAddresses, authorities: Authorities, limits: Limits, permit: Permit = always
     ) -> None:
-        self._backend = backend
+        self._addresses = addresses
         self._permit = permit
         self._authorities = authorities
         self._limits = limits
@@ -43,10 +44,10 @@ class Lines:
         line = lines.get(place.line)
         if line is None:
             tls = self._authorities.context(place)
-            line = _Line(
-                OriginTransport(place.base, backend=self._backend, tls=tls, limits=self._limits, permit=self._permit)
+            transport = OriginTransport(
+                place.base, addresses=self._addresses, tls=tls, limits=self._limits, permit=self._permit
             )
-            lines[place.line] = line
+            line = lines[place.line] = _Line(transport)
         lines.move_to_end(place.line)
         line.users += 1
         try:

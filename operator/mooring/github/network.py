@@ -1,6 +1,7 @@
 """How bytes reach an origin: the name is resolved and judged here, and the connection goes to the judged address.
 
-One `OriginTransport` serves one origin and refuses requests for any other, whoever made them.
+One `OriginTransport` serves one origin and refuses requests for any other, whoever made them. It stands where httpx has
+its own connections, since those cost more time than all else that a request takes (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -8,21 +9,28 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from types import SimpleNamespace
 
-import httpcore
+import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.tracing import TraceConfig, TraceRequestHeadersSentParams
+from yarl import URL
 
 from mooring.domain import origins
+from mooring.domain.leadership import NotLeading
 from mooring.github.limits import Limits
+from mooring.guarded import SAFE, Permit, always, guarded
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 MayBePrivate = Callable[[str, int], bool]
-# Raises one of `domain.errors` where this process may not change anything now.
-Permit = Callable[[], None]
 
-SAFE = frozenset({"GET", "HEAD"})
+# What aiohttp would add by itself. What is asked for, and by whom, is said by whoever asks.
+_UNASKED = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+# Bytes of one line of an answer's head: GitHub's longest are links to pages.
+_LINE = 64 * 1024
 
 
 class AddressRefused(Exception):
@@ -44,41 +52,42 @@ async def resolve(name: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
-def always() -> None:
-    """Permit everything."""
+class JudgedAddresses(AbstractResolver):
+    """Gives public addresses only, unless the host may be private. Between check and use nothing is resolved."""
 
-
-class GuardedBackend(httpcore.AsyncNetworkBackend):
-    """Connects to public addresses only, unless the host may be private. Between check and use nothing is resolved."""
-
-    def __init__(self, may_be_private: MayBePrivate, *, resolver: Resolve = resolve) -> None:
+    def __init__(self, may_be_private: MayBePrivate, *, seconds: float, resolver: Resolve = resolve) -> None:
         self._may_be_private = may_be_private
+        self._seconds = seconds
         self._resolve = resolver
-        self._inner = httpcore.AnyIOBackend()
 
-    async def connect_tcp(
+    async def resolve(
         self,
         host: str,
-        port: int,
-        timeout: float | None = None,  # noqa: ASYNC109 - httpcore's own signature
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Open a connection to the first address that answers."""
+        port: int = 0,
+        family: socket.AddressFamily = socket.AF_UNSPEC,  # noqa: ARG002 - aiohttp's own signature
+    ) -> list[ResolveResult]:
+        """Return the addresses of a name, or raise AddressRefused."""
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(self._seconds):
                 addresses = await self._resolve(host, port)
-        except (OSError, UnicodeError) as error:  # TimeoutError is an OSError
-            raise httpcore.ConnectError("the name cannot be resolved") from error
+        except UnicodeError as error:
+            raise OSError("the name cannot be resolved") from error
+        self.judge(host, port, *addresses)
+        return [_result(host, port, address) for address in addresses]
+
+    def judge(self, host: str, port: int, *addresses: str) -> None:
+        """Raise AddressRefused unless a host may have these addresses."""
         if not self._may_be_private(host, port) and not all(origins.is_public(address) for address in addresses):
             raise AddressRefused
-        failure: Exception = httpcore.ConnectError("the name has no address")
-        for address in addresses:
-            try:
-                return await self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failure = error
-        raise failure
+
+    async def close(self) -> None:
+        """Do nothing: it holds nothing."""
+
+
+def _result(host: str, port: int, address: str) -> ResolveResult:
+    family = socket.AF_INET if ip_address(address.partition("%")[0]).version == 4 else socket.AF_INET6
+    flags = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return ResolveResult(hostname=host, host=address, port=port, family=family, proto=0, flags=flags)
 
 
 class OriginTransport(httpx.AsyncBaseTransport):
@@ -88,22 +97,33 @@ class OriginTransport(httpx.AsyncBaseTransport):
         self,
         url: str,
         *,
-        backend: GuardedBackend,
+        addresses: JudgedAddresses,
         tls: ssl.SSLContext,
         limits: Limits,
         permit: Permit = always,
     ) -> None:
         self._host = origins.host_of(url)
+        self._addresses = addresses
         self._limits = limits
         self._permit = permit
-        self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=tls,
-            max_connections=limits.connections,
-            max_keepalive_connections=limits.idle_connections,
-            keepalive_expiry=limits.idle_for,
-            http1=True,
-            http2=False,
-            network_backend=backend,
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=tls,
+                resolver=addresses,
+                use_dns_cache=False,  # each connection is judged
+                limit=limits.connections,
+                keepalive_timeout=limits.idle_for,
+            ),
+            timeout=aiohttp.ClientTimeout(
+                total=limits.total_timeout, sock_connect=limits.connect_timeout, sock_read=limits.read_timeout
+            ),
+            trace_configs=[_asking(permit)],
+            skip_auto_headers=_UNASKED,
+            max_line_size=_LINE,
+            max_field_size=_LINE,
+            auto_decompress=False,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
         )
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -114,53 +134,78 @@ class OriginTransport(httpx.AsyncBaseTransport):
             raise WrongOrigin
         if request.method not in SAFE:
             self._permit()
-        answer = await self._pool.handle_async_request(
-            httpcore.Request(
-                method=request.method,
-                url=httpcore.URL(
-                    scheme=url.raw_scheme, host=url.raw_host, port=url.port or origins.HTTPS, target=url.raw_path
-                ),
-                headers=request.headers.raw,
-                content=await request.aread(),
-                extensions=self._extensions(request),
-            )
-        )
+        if _is_address(there.name):
+            # It is used as it is, without a look-up.
+            self._addresses.judge(there.name, there.port, there.name)
+        body = await request.aread()
         try:
-            body = await self._body(answer)
-        finally:
-            await answer.aclose()
-        return httpx.Response(status_code=answer.status, headers=answer.headers, content=body)
+            async with self._session.request(
+                request.method,
+                URL(str(url), encoded=True),
+                data=guarded(body, self._permit) if body else None,
+                headers=[(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers.raw],
+                allow_redirects=False,
+            ) as answer:
+                content = await self._content(answer)
+                return httpx.Response(status_code=answer.status, headers=list(answer.raw_headers), content=content)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error.__cause__, NotLeading):
+                # The body was kept back.
+                raise error.__cause__ from None
+            raise _translated(error) from error
 
-    def _extensions(self, request: httpx.Request) -> dict[str, Any]:
-        """Have a request that changes something asked about when its head, and when its body, is about to be sent.
-
-        Until then a connection had to be made, and the process may have been stopped for any time.
-        """
-        if request.method in SAFE:
-            return dict(request.extensions)
-
-        async def trace(event: str, _: Mapping[str, Any]) -> None:
-            if event.endswith((".send_request_headers.started", ".send_request_body.started")):
-                self._permit()
-
-        return {**request.extensions, "trace": trace}
-
-    async def _body(self, answer: httpcore.Response) -> bytes:
-        packed = [value for name, value in answer.headers if name.lower() == b"content-encoding"]
-        if any(value.lower() != b"identity" for value in packed):
+    async def _content(self, answer: aiohttp.ClientResponse) -> bytes:
+        if any(value.lower() != "identity" for value in answer.headers.getall("Content-Encoding", ())):
             # We ask for plain bodies: a small packed one could grow to any size in memory.
+            answer.close()
             raise Unreadable("a packed body")
-        body = bytearray()
-        stream: AsyncIterable[bytes] = answer.aiter_stream()
-        async for part in stream:
-            body += part
-            if len(body) > self._limits.body:
+        content = bytearray()
+        async for part in answer.content.iter_any():
+            content += part
+            if len(content) > self._limits.body:
+                answer.close()
                 raise Unreadable(f"a body of more than {self._limits.body} bytes")
-        return bytes(body)
+        return bytes(content)
 
     async def aclose(self) -> None:
         """Do nothing: githubkit closes its transport after each request, and this one serves many."""
 
     async def shut(self) -> None:
         """Close the connections."""
-        await self._pool.aclose()
+        await self._session.close()
+
+
+def _asking(permit: Permit) -> TraceConfig:
+    """Have a request that changes something asked about when its head is about to be sent.
+
+    Until then a connection had to be made, and the process may have been stopped for any time. A body asks by itself.
+    """
+
+    async def on_head(_session: object, context: SimpleNamespace, about: TraceRequestHeadersSentParams) -> None:
+        if hasattr(context, "was_sent"):
+            # aiohttp would send it again on another connection; whoever counts requests has counted one.
+            raise aiohttp.ClientConnectionError("the connection broke")
+        context.was_sent = True
+        if about.method not in SAFE:
+            permit()
+
+    config = TraceConfig()
+    config.on_request_headers_sent.append(on_head)
+    return config
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _translated(error: Exception) -> httpx.TransportError:
+    """Say what happened as httpx does, which is what everything above knows."""
+    if isinstance(error, TimeoutError):
+        return httpx.ReadTimeout(str(error))
+    if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ClientConnectorCertificateError):
+        return httpx.ConnectError(str(error))
+    return httpx.RemoteProtocolError(str(error))

@@ -30,6 +30,7 @@ from mooring.github.credentials import Credential, strategy
 from mooring.github.limits import Limits
 from mooring.github.lines import Lines
 from mooring.github.tls import Place
+from mooring.guarded import Permit, always
 from mooring.ports import Clock
 
 logger = logging.getLogger("mooring.github")
@@ -90,7 +91,7 @@ class Sessions:
         api: str,
         ca_file: Path | None,
         limits: Limits,
-        permit: network.Permit = network.always,
+        permit: Permit = always,
     ) -> None:
         self._clock = clock
         self._clocks = clocks
@@ -98,7 +99,7 @@ class Sessions:
         self._agent = f"mooring/{version}"
         own = frozenset({origins.host_of(api), origins.host_of(origins.web_url(api))})
         self._lines = Lines(
-            backend=network.GuardedBackend(may_be_private),
+            addresses=network.JudgedAddresses(may_be_private, seconds=limits.connect_timeout),
             authorities=tls.Authorities(own=own, own_file=ca_file, limits=limits),
             limits=limits,
             permit=permit,

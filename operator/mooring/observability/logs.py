@@ -42,8 +42,8 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line: dict[str, Any] = {
-            "ts": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -54,7 +54,7 @@ class JsonFormatter(logging.Formatter):
             line |= _extras(record)
         if error := _error(record):
             line["error"] = error
-        return json.dumps(self._clean(line), separators=(",", ":"))
+        return json.dumps({"ts": time, **self._clean(line)}, separators=(",", ":"))
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, str):

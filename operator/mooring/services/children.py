@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from mooring.domain import names
 from mooring.domain.errors import Stalled, Trouble, Waiting
@@ -18,6 +18,7 @@ from mooring.domain.repairs import KEPT_OBJECTS, Repairs
 from mooring.domain.resources.project import Project
 from mooring.ports import AlreadyExists, Changed, Object
 from mooring.services.platform import Platform
+from mooring.services.recent import Place
 from mooring.services.secrets import write_secret
 
 _AUDITED = {
@@ -26,6 +27,8 @@ _AUDITED = {
     Action.REPAIR: "token.replaced",
     Action.DELETE: "token.withdrawn",
 }
+# How long after it was made a Project may still not have been rolled out for the first time.
+NEW_FOR = timedelta(hours=1)
 
 
 class Children:
@@ -36,17 +39,33 @@ class Children:
         self._repairs = Repairs()
         # Fingerprints of the tokens that were last written: the same one again is a repair, another one is news.
         self._given: OrderedDict[str, str | None] = OrderedDict()
+        # Places where something was in the way of a first write: they are looked at, whatever the watches show.
+        self._taken: OrderedDict[Place, None] = OrderedDict()
 
-    async def read(self, namespace: str, names_by_kind: Mapping[Kind, str]) -> dict[Kind, Object | None]:
+    async def read(self, project: Project, names_by_kind: Mapping[Kind, str]) -> dict[Kind, Object | None]:
         """Read what is there under the names of the children."""
-        found = await asyncio.gather(*(self._read(kind, namespace, name) for kind, name in names_by_kind.items()))
+        is_new = self._is_new(project)
+        places = [(kind, str(project.metadata.namespace), name) for kind, name in names_by_kind.items()]
+        found = await asyncio.gather(*(self._read(place, is_new=is_new) for place in places))
         return dict(zip(names_by_kind, found, strict=True))
 
-    async def _read(self, kind: Kind, namespace: str, name: str) -> Object | None:
-        """Read a child, unless it is known as it is now."""
-        recent, place = self._platform.recent, (kind, namespace, name)
+    def _is_new(self, project: Project) -> bool:
+        """Tell whether a Project has not been rolled out yet: one that is older may have lost its status (D9)."""
+        created, status = project.metadata.creation_timestamp, project.status
+        has_run = status is not None and status.revision is not None
+        return not has_run and created is not None and self._platform.clock.now() - created < NEW_FOR
+
+    async def _read(self, place: tuple[Kind, str, str], *, is_new: bool) -> Object | None:
+        """Read a child, unless it is known as it is now, or that there is none.
+
+        What watches have not shown of a new Project is not there yet, or not ours: the first write then tells.
+        """
+        platform, recent = self._platform, self._platform.recent
         if (known := recent.get(place)) is not None:
             return known
+        if is_new and not (place in platform.seen_children or place in platform.own_writes or place in self._taken):
+            return None
+        kind, namespace, name = place
         found = await self._platform.cluster.read(kind, namespace, name)
         if found is not None and _is_watched(found):
             recent.keep(found)
@@ -67,6 +86,7 @@ class Children:
                 stored = await self._fresh(project, step)
                 self._note_repair(project, step)
             except AlreadyExists:
+                self._look_again(step)
                 trouble = trouble or _foreign([step.kind], project)
                 left.add(step.kind)
                 continue
@@ -83,6 +103,16 @@ class Children:
         if trouble is not None:
             raise ChildTrouble(trouble, written, left)
         return written
+
+    def _look_again(self, step: Step) -> None:
+        """Raise Changed where nobody has looked yet at what is in the way, so that the next run does."""
+        metadata = step.manifest["metadata"]
+        place = (step.kind, metadata["namespace"], metadata["name"])
+        if place not in self._taken:
+            self._taken[place] = None
+            while len(self._taken) > KEPT_OBJECTS:
+                self._taken.popitem(last=False)
+            raise Changed(f"something is in the way at {step.kind} {metadata['namespace']}/{metadata['name']}")
 
     async def _fresh(self, project: Project, step: Step) -> Object | None:
         """Write; where what was known turns out to be old, forget it, so that the next run reads it anew."""

@@ -109,7 +109,7 @@ class Projects:
             await self._installations.look_for(installation_key(project))
         seen = await self._observer.observe(obj, project)
         self._count(key, seen)
-        live = await self._children.read(key.namespace, self._names_to_read(project))
+        live = await self._children.read(project, self._names_to_read(project))
         uid = str(project.metadata.uid)
         # While a token cannot be judged, pods keep the one that they have.
         undecided = seen.resolution.undecided

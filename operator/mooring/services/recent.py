@@ -7,9 +7,10 @@ leads to another run.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections import OrderedDict
+
+import orjson
 
 from mooring.ports import Object
 
@@ -60,7 +61,7 @@ class Recent:
         if found is None:
             return None
         unpacking = zlib.decompressobj(zdict=self._measures.get(place[0], b""))
-        obj: Object = json.loads(unpacking.decompress(found[1]))
+        obj: Object = orjson.loads(unpacking.decompress(found[1]))
         return obj
 
     def weight(self) -> int:
@@ -68,7 +69,7 @@ class Recent:
         return sum(len(packed) for _, packed in self._kept.values()) + sum(map(len, self._measures.values()))
 
     def _packed(self, obj: Object) -> bytes:
-        text, kind = json.dumps(obj, separators=(",", ":")).encode(), obj["kind"]
+        text, kind = orjson.dumps(obj), obj["kind"]
         # Once there is a measure it stays: what was packed by it has to be unpacked by it.
         measure = self._measures.setdefault(kind, b"" if kind == ALONE else text[:LARGEST_MEASURE])
         packing = zlib.compressobj(LEVEL, zdict=measure)

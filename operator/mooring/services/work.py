@@ -63,6 +63,7 @@ class _Share:
 
     young: int = 0
     lingering: int = 0
+    # A heap, as that of all groups.
     held: list[tuple[datetime, int, Hashable]] = field(default_factory=list)
 
 
@@ -156,8 +157,8 @@ class WorkQueue:
                 return None
             entry = heapq.heappop(self._heap)
             share = self._shares[self._group(key)]
-            if share.young >= self._runs_of_a_group or share.lingering >= self._lingering_of_a_group:
-                share.held.append(entry)
+            if not self._places(share):
+                heapq.heappush(share.held, entry)
                 continue
             del self._due[key]
             return key
@@ -210,11 +211,18 @@ class WorkQueue:
         if not share.young and not share.lingering and not share.held:
             del self._shares[group]
 
+    def _places(self, share: _Share) -> int:
+        """Count the runs that a group may begin now."""
+        return 0 if share.lingering >= self._lingering_of_a_group else max(0, self._runs_of_a_group - share.young)
+
     def _release(self, share: _Share) -> None:
-        """Let those of a group be chosen again that had to wait."""
-        for entry in share.held:
-            heapq.heappush(self._heap, entry)
-        share.held.clear()
+        """Let as many of a group be chosen again as find a place: all of them each time would cost their square."""
+        places = self._places(share)
+        while places and share.held:
+            entry = heapq.heappop(share.held)
+            if self._due.get(entry[2]) == entry[0]:
+                heapq.heappush(self._heap, entry)
+                places -= 1
         self._wake.set()
 
     async def drain(self, seconds: float) -> None:

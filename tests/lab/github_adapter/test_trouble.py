@@ -313,9 +313,9 @@ async def test_closing_in_the_middle(bench: Bench) -> None:
 
 async def test_a_transport_serves_its_origin_alone(bench: Bench) -> None:
     """Also where everything above it were mistaken."""
-    backend = network.GuardedBackend(lambda _name, _port: True)
+    addresses = network.JudgedAddresses(lambda _name, _port: True, seconds=1)
     transport = network.OriginTransport(
-        bench.origin.api_url, backend=backend, tls=ssl.create_default_context(), limits=LIMITS
+        bench.origin.api_url, addresses=addresses, tls=ssl.create_default_context(), limits=LIMITS
     )
     async with counting() as (port, came):
         for url in (

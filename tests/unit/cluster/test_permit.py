@@ -10,8 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from mooring.cluster.connection import LARGE_BODY, Connection
+from mooring.cluster.connection import Connection
 from mooring.domain.leadership import NotLeading
+from mooring.guarded import LARGE_BODY
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 KUBECONFIG = """

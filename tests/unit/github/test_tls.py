@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from mooring.domain.origins import Host
 from mooring.github.limits import LIMITS, Limits
 from mooring.github.lines import Lines
-from mooring.github.network import GuardedBackend
+from mooring.github.network import JudgedAddresses
 from mooring.github.tls import Authorities, BadBundle, Place
 from tests.unit.github.keys import curve_key, pem
 
@@ -93,8 +93,8 @@ def test_a_place_shows_no_bundle() -> None:
 async def test_few_lines_with_bundles_are_kept() -> None:
     """The least recently used goes first, unless somebody uses it; a bundle's line is nobody else's."""
     limits = Limits(bundles=2)
-    backend = GuardedBackend(lambda _name, _port: True)
-    lines = Lines(backend=backend, authorities=authorities(), limits=limits)
+    addresses = JudgedAddresses(lambda _name, _port: True, seconds=1)
+    lines = Lines(addresses=addresses, authorities=authorities(), limits=limits)
     places = [Place.of("https://a.example", certificate(name)) for name in ("One", "Two", "Three", "Four")]
     async with lines.to(places[0]) as first, lines.to(Place.of("https://a.example")) as common:
         assert first is not common

@@ -288,6 +288,33 @@ async def test_a_group_leaves_places_for_others() -> None:
     assert len(queue) == 0
 
 
+class Counted:
+    """A key that counts how often it is looked up."""
+
+    looked_up = 0
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __hash__(self) -> int:
+        Counted.looked_up += 1
+        return hash(self.number)
+
+
+async def test_a_crowd_is_served_in_its_order_and_costs_no_more_than_its_size() -> None:
+    """Each end of a run chooses the next ones; to go through all that wait each time would cost the square."""
+    runs, crowd = Runs(), [Counted(number) for number in range(500)]
+    queue = WorkQueue(runs, FakeClock(), group=lambda _: "all", runs_at_once=8, runs_of_a_group=6)
+    for key in crowd:
+        queue.add(key)
+    Counted.looked_up = 0
+    async with serving(queue):
+        while len(runs.started) < len(crowd):
+            await settle()
+    assert [key.number for key in runs.started if isinstance(key, Counted)] == list(range(500))
+    assert Counted.looked_up < 25 * len(crowd)
+
+
 async def test_runs_that_hang_give_their_places_to_others() -> None:
     runs = Runs()
     # Each run is one that hangs, from the first turn of the loop on.
