@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -73,12 +74,25 @@ def desk(cluster: Kube, tmp_path_factory: pytest.TempPathFactory) -> Desk:
     return found
 
 
-def test_each_helm_command_does_what_it_is_for(desk: Desk, cluster: Kube) -> None:
-    """One after the other, on one release, each on top of those before."""
-    desk.follow(PAGE, "With Helm")
+@pytest.fixture
+def older(tmp_path: Path) -> Path:
+    """A chart from before there were disruption budgets, nor values for them."""
+    shutil.copytree(ROOT / "helm" / "mooring", tmp_path / "mooring")
+    (tmp_path / "mooring" / "templates" / "disruption.yaml").unlink()
+    values = tmp_path / "mooring" / "values.yaml"
+    known = yaml.safe_load(values.read_text(encoding="utf-8"))
+    del known["podDisruptionBudget"]
+    values.write_text(yaml.safe_dump(known), encoding="utf-8")
+    return tmp_path / "mooring"
+
+
+def test_each_helm_command_does_what_it_is_for(desk: Desk, cluster: Kube, older: Path) -> None:
+    """One after the other, on one release, each on top of those before; the first meets an older chart's release."""
+    desk.follow(PAGE, "With Helm", {"helm/mooring": str(older)})
     assert {"deployments/mooring-operator", "deployments/mooring-gateway", *DEFINITIONS} <= left(cluster)
 
     desk.follow(PAGE, "Webhooks")
+    assert {"poddisruptionbudgets/mooring-operator"} <= left(cluster)
     assert {"ingresses/mooring-gateway", "httproutes/mooring-gateway"} <= left(cluster)
 
     desk.follow(PAGE, "For some namespaces only")
