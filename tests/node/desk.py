@@ -7,6 +7,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from lab import binaries
 from tests import pages
 
@@ -70,3 +72,13 @@ class Desk:
         )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
+
+
+def check(desk: Desk, claim: Mapping[str, tuple[str, ...]], request: pytest.FixtureRequest) -> None:
+    """Fail where a module has not typed all that it claims; this is for its last test, after all of the others."""
+    module = request.module
+    there = {name for name in vars(module) if name.startswith("test_")}
+    run = {getattr(item, "originalname", "") for item in request.session.items if item.path == request.path}
+    if run != there:
+        pytest.skip("only some of the module was run")
+    assert desk.untyped(claim) == []

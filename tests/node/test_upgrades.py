@@ -13,6 +13,7 @@ from lab import images
 from tests.cluster.harness import Object
 from tests.lab.kubernetes.support import until
 from tests.node.cluster import PROJECT, held, left, standing
+from tests.node.desk import check
 from tests.node.install import IMAGE_NAME, PAGE, PATIENCE, SYSTEM, Mooring
 from tests.node.shop import APP_SECRET, IMAGE, PORT, SERVE, Shop
 
@@ -121,10 +122,13 @@ def test_an_uninstall_takes_all_of_mooring_and_nothing_of_people(mooring: Moorin
     mooring.node.kubectl("scale", "deployment/mooring-operator", f"--namespace={SYSTEM}", "--replicas=0")
     until(lambda: not mooring.leader, "the Lease is free", PATIENCE)
     desk.type(uninstall)
-    assert desk.untyped(RUN_HERE) == []
     until(lambda: left(kube) == DEFINITIONS, "the keys are gone as well", PATIENCE)
     assert not held(kube)
     assert before.items() <= standing(kube).items()
+
+
+def test_all_that_is_claimed_was_typed(mooring: Mooring, request: pytest.FixtureRequest) -> None:
+    check(mooring.desk, RUN_HERE, request)
 
 
 def _is_labelled(project: str, obj: Object | None) -> bool:
