@@ -13,6 +13,7 @@ from lab import Lab, images
 from lab.kubernetes.kubeconfig import Access
 from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, People
+from tests.lab.kubernetes.support import until
 from tests.node.desk import Desk
 from tests.node.support import Node
 
@@ -66,12 +67,19 @@ class Mooring:
     def leader(self) -> str:
         """Who leads, as the Lease says."""
         path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/mooring-operator"
-        return str(self.kube.request("GET", path)[1]["spec"].get("holderIdentity") or "")
+        return str(self.kube.request("GET", path)[1].get("spec", {}).get("holderIdentity") or "")
 
     def ready(self) -> None:
+        """Wait until what is installed now runs, and one of its operators leads: none that is about to end."""
         kept = self.node.kubectl("get", "deployments", f"--namespace={SYSTEM}", "--output=name")
         for name in kept.split():
             self.node.kubectl("rollout", "status", name, f"--namespace={SYSTEM}", f"--timeout={PATIENCE:.0f}s")
+        until(self._is_led, "an operator of this release leads", PATIENCE)
+
+    def _is_led(self) -> bool:
+        path = f"/api/v1/namespaces/{SYSTEM}/pods/{self.leader.partition('_')[0]}"
+        metadata = self.kube.request("GET", path)[1].get("metadata", {})
+        return "name" in metadata and "deletionTimestamp" not in metadata
 
     def logs(self, name: str) -> str:
         """What operator or gateway wrote."""
