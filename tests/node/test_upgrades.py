@@ -77,8 +77,8 @@ def test_an_upgrade_and_the_way_back_roll_nothing(mooring: Mooring, team: Shop) 
     sha = team.push({"index.html": "told to the sidecar"})
     revision = team.arrived(sha)["status"]["revision"]
     until(lambda: team.page() == "told to the sidecar", "the Service leads to the new pod", PATIENCE)
-    [delivery] = [entry for entry in team.deliveries() if entry["guid"] == revision["delivery"]]
-    assert (revision["trigger"], delivery["status_code"]) == ("Push", 202)
+    told = [entry["status_code"] for entry in team.deliveries() if entry["guid"] == revision.get("delivery")]
+    assert (revision["trigger"], told) == ("Push", [202])
     team.alone()
     before = standing(mooring.kube)
 
