@@ -41,7 +41,8 @@ def standing(kube: Kube) -> dict[str, Any]:
         if _is_child(obj):
             found[_name(obj)] = (obj["metadata"]["uid"], obj["metadata"]["generation"], rollouts_of(obj))
     for pod in _items(kube, "/api/v1/pods"):
-        if PROJECT in pod["metadata"].get("labels", {}):
+        # One that is about to end says nothing: whoever ended it has another in its place.
+        if PROJECT in pod["metadata"].get("labels", {}) and "deletionTimestamp" not in pod["metadata"]:
             restarts = [one["restartCount"] for one in pod["status"].get("containerStatuses", ())]
             found[_name(pod)] = (pod["metadata"]["uid"], restarts)
     return found

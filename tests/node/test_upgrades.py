@@ -18,7 +18,7 @@ from tests.node.install import IMAGE_NAME, PAGE, PATIENCE, SYSTEM, Mooring
 from tests.node.shop import APP_SECRET, IMAGE, PORT, SERVE, Shop
 
 RUN_HERE = {"docs/guide/install.md": ("The gateway beside the operator", "Upgrade and way back", "Uninstall")}
-ALONE = "alone"
+ALONE = "image-alone"
 OUTPUT = "for-ci"
 # What stays: the definitions, by which people's objects live, and the keys from which addresses of webhooks come.
 DEFINITIONS = {
