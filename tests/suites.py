@@ -40,7 +40,7 @@ LINT = Suite(
         (str(Path(sys.executable).with_name("lint-imports")), "--no-logo"),
     ),
 )
-NODE = Suite("node", 180, ((*PYTEST, "-m", "not scale", "tests/node"),), root=True)
+NODE = Suite("node", 260, ((*PYTEST, "-m", "not scale", "tests/node"),), root=True)
 TEST = (
     LINT,
     Suite("verify", 10, (("make", "verify"),)),

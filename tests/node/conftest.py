@@ -79,7 +79,7 @@ def mooring(node: Node, mooring_archive: Path, tmp_path_factory: pytest.TempPath
 @pytest.fixture(scope="package")
 def shop(mooring: Mooring, tmp_path_factory: pytest.TempPathFactory) -> Shop:
     """A team whose Project serves a private repository."""
-    found = Shop(mooring, "shop", tmp_path_factory.mktemp("shop"))
+    found = Shop(mooring, "store", tmp_path_factory.mktemp("shop"))
     found.connect()
     found.deploy()
     return found

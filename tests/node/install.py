@@ -4,24 +4,29 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lab import Lab, binaries, images
+from lab import Lab, images
 from lab.kubernetes.kubeconfig import Access
-from tests.cluster.conftest import ROOT, Kube
+from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, People
+from tests.lab.kubernetes.support import until
+from tests.node.desk import Desk
 from tests.node.support import Node
 
-CHART = ROOT / "helm" / "mooring"
 SYSTEM = "mooring-system"
 PATIENCE = 120.0
 """Seconds for whatever needs new pods, on a machine that has other things to do."""
-UPGRADED = "another"
+PAGE = "docs/guide/install.md"
+# As the page names it; the engine that builds and pushes it there is buildah here, and the node's own store.
+IMAGE_NAME = "registry.example.com/mooring:0.1.0"
+RUN_HERE = {"docs/guide/install.md": ("With Helm", "An Enterprise Server")}
+# A second one of each would change nothing but the time that two cores need.
+ALONE = "operator.replicas=1,gateway.replicas=1"
+CONFIG_MAP = "github.caConfigMap=github-ca"
 # What a resolver and an Ingress would do for it, the tests do: they tell GitHub the address of the gateway's Service.
 PUBLIC = "https://mooring.example.com"
 
@@ -33,49 +38,48 @@ class Mooring:
         self.node = node
         self.env = node.lab.env
         self.hub = Hub(self.env)
-        self._folder = folder
-        self._kube = Kube(Access.load(Path(self.env["KUBECONFIG"])), self.env["KUBECONFIG"])
-        self._helm_path = binaries.find("helm")
-
-    def install(self, image: str) -> None:
-        """From nothing to an operator and a gateway that are ready."""
-        self.node.kubectl("create", "namespace", SYSTEM)
-        trusted = f"--from-file=ca.crt={self.env['MOORING_GITHUB_CA_FILE']}"
-        self.node.kubectl("create", "configmap", "github-ca", "--namespace", SYSTEM, trusted)
-        repository, _, tag = image.rpartition(":")
-        # A second one of each would change nothing but the time that two cores need.
-        values = {
-            "image": {"repository": repository, "tag": tag},
-            "github": {"apiUrl": self.env["MOORING_GITHUB_API_URL"], "caConfigMap": "github-ca"},
-            "operator": {"replicas": 1},
-            "gateway": {"replicas": 1, "url": PUBLIC},
+        self.kube = Kube(Access.load(Path(self.env["KUBECONFIG"])), self.env["KUBECONFIG"])
+        # The lab's GitHub is what an Enterprise Server is to people: elsewhere, and with an authority of its own.
+        instead = {
+            "https://ghes.example.com/api/v3": self.env["MOORING_GITHUB_API_URL"],
+            "image.tag=0.1.0 --wait": f"image.tag=0.1.0,{ALONE} --wait",
         }
-        self.helm("install", "mooring", CHART, "--values=-", values=values)
+        self.desk = Desk(folder / "desk", self.env["KUBECONFIG"], instead)
+        self.desk.lay("ca.crt", Path(self.env["MOORING_GITHUB_CA_FILE"]).read_text())
+        self.notes = ""
+
+    def install(self) -> None:
+        """From nothing to an operator and a gateway that are ready, as the guide says."""
+        (self.notes,) = self.desk.follow(PAGE, "With Helm")
+        self.desk.follow(PAGE, "An Enterprise Server", {CONFIG_MAP: f"{CONFIG_MAP},gateway.url={PUBLIC}"})
+        assert not self.desk.untyped(RUN_HERE)
         self.ready()
 
-    def upgrade(self, image: str) -> None:
-        """Another image under the same values."""
-        images.name_again(self.node.lab, image, f"{image.rpartition(':')[0]}:{UPGRADED}")
-        self.helm("upgrade", "mooring", CHART, "--reuse-values", f"--set=image.tag={UPGRADED}")
-        self.ready()
+    def helm(self, words: str) -> str:
+        return self.desk.type(f"helm {words} --namespace {SYSTEM}")
 
-    def helm(self, *arguments: str | Path, values: Mapping[str, Any] | None = None) -> None:
-        done = subprocess.run(
-            [self._helm_path, *arguments, f"--namespace={SYSTEM}"],
-            input=json.dumps(values or {}),
-            env={"HOME": str(self._folder), "KUBECONFIG": self.env["KUBECONFIG"], "PATH": os.environ["PATH"]},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    @property
+    def revision(self) -> int:
+        """The number of the release as it is now."""
+        return int(json.loads(self.helm("history mooring --max 1 --output json"))[-1]["revision"])
+
+    @property
+    def leader(self) -> str:
+        """Who leads, as the Lease says."""
+        path = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/mooring-operator"
+        return str(self.kube.request("GET", path)[1].get("spec", {}).get("holderIdentity") or "")
 
     def ready(self) -> None:
-        for name in ("operator", "gateway"):
-            self.node.kubectl(
-                "rollout", "status", f"deployment/mooring-{name}", f"--namespace={SYSTEM}", f"--timeout={PATIENCE:.0f}s"
-            )
+        """Wait until what is installed now runs, and one of its operators leads: none that is about to end."""
+        kept = self.node.kubectl("get", "deployments", f"--namespace={SYSTEM}", "--output=name")
+        for name in kept.split():
+            self.node.kubectl("rollout", "status", name, f"--namespace={SYSTEM}", f"--timeout={PATIENCE:.0f}s")
+        until(self._is_led, "an operator of this release leads", PATIENCE)
+
+    def _is_led(self) -> bool:
+        path = f"/api/v1/namespaces/{SYSTEM}/pods/{self.leader.partition('_')[0]}"
+        metadata = self.kube.request("GET", path)[1].get("metadata", {})
+        return "name" in metadata and "deletionTimestamp" not in metadata
 
     def logs(self, name: str) -> str:
         """What operator or gateway wrote."""
@@ -93,20 +97,21 @@ class Mooring:
         self.node.kubectl("create", "namespace", namespace)
         enforce = "pod-security.kubernetes.io/enforce=restricted"
         self.node.kubectl("label", "namespace", namespace, enforce)
-        return People(self._kube, namespace)
+        return People(self.kube, namespace)
 
     def close(self) -> None:
         self.hub.close()
-        self._kube.close()
+        self.kube.close()
 
 
 @contextmanager
 def installed(lab: Lab, archive: Path, folder: Path) -> Iterator[Mooring]:
     """Mooring on a lab's node, with its image loaded."""
     images.load(lab, archive)
+    images.name_again(lab, images.name_of(archive), IMAGE_NAME)
     mooring = Mooring(Node(lab), folder)
     try:
-        mooring.install(images.name_of(archive))
+        mooring.install()
         yield mooring
     finally:
         mooring.close()

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import httpx
 
-from lab.images import name_of
 from tests.cluster.harness import Object
 from tests.lab.kubernetes.support import until
 from tests.node.install import PATIENCE, Mooring, uids
@@ -136,16 +135,6 @@ def test_a_container_that_starts_again_fetches_nothing(shop: Shop) -> None:
     assert shop.run(pod, "ls").split() == ["index.html", "kept", "server.py"]
     assert shop.fetches(pod, 0)
     assert not shop.fetches(pod, mark)
-
-
-def test_an_upgrade_of_mooring_rolls_no_workload(mooring: Mooring, mooring_archive: Path, shop: Shop) -> None:
-    before, rollouts = shop.alone(), shop.people.rollouts("shop")
-    mooring.upgrade(name_of(mooring_archive))
-    # Something that makes the new one look at the Project, and is no reason to roll.
-    shop.people.patch("Project", "shop", {"spec": {"deploy": {"skipTokens": ["[not now]"]}}})
-    shop.ready()
-    assert uids([shop.alone()]) == uids([before])
-    assert shop.people.rollouts("shop") == rollouts
 
 
 def test_a_public_url_and_an_image_alone_work_the_same_way(shop: Shop) -> None:

@@ -57,13 +57,22 @@ def as_fetched(
     spec = project.spec.source
     if live is None or source is None or source.repository_id is None or spec is None or spec.github is None:
         return source
-    url, place = checkout.url_of(live["spec"]["template"]["spec"]), source.url.removesuffix(f"{source.full_name}.git")
-    if url is None or not url.startswith(place):
-        # Of another host, it is another repository.
+    url = checkout.url_of(live["spec"]["template"]["spec"])
+    if url is None or is_elsewhere(source, live):
         return source
-    said = url.removeprefix(place).removesuffix(".git").casefold() == spec.github.repository.casefold()
+    said = url.removeprefix(_place(source)).removesuffix(".git").casefold() == spec.github.repository.casefold()
     is_same_spec = _annotations(live).get(names.GENERATION_ANNOTATION) == str(generation)
     return replace(source, url=url) if said or is_same_spec else source
+
+
+def is_elsewhere(source: SourceFacts, live: Mapping[str, Any] | None) -> bool:
+    """Tell whether running pods have a repository of another GitHub: of another host, it is another repository."""
+    url = checkout.url_of(live["spec"]["template"]["spec"]) if live is not None else None
+    return url is not None and source.repository_id is not None and not url.startswith(_place(source))
+
+
+def _place(source: SourceFacts) -> str:
+    return source.url.removesuffix(f"{source.full_name}.git")
 
 
 def _as_fetched(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any]) -> Ingredients:

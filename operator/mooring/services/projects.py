@@ -184,7 +184,7 @@ class Projects:
         """Tell whether the Deployment was applied for a revision, and somebody changed it since."""
         if deployment is None:
             return False
-        made_of = self._made_of(seen, seen.source or self._remembered(seen), deployment)
+        made_of = self._made_of(seen, seen.source or self._remembered(seen, deployment), deployment)
         drawn = rendering.as_it_is(made_of, stored, deployment)["Deployment"]
         applied = revisions.running(deployment).applied
         return applied is not None and applied == drawn["metadata"]["annotations"][names.APPLIED_ANNOTATION]
@@ -211,7 +211,7 @@ class Projects:
         project, uid = seen.project, str(seen.project.metadata.uid)
         secret, deployment = ours(live.get("Secret"), uid), ours(live.get("Deployment"), uid)
         token = seen.token
-        source = seen.look.facts if seen.look is not None else seen.source or self._remembered(seen)
+        source = seen.look.facts if seen.look is not None else seen.source or self._remembered(seen, deployment)
         made_of = self._made_of(seen, source, deployment)
         written: dict[Kind, Object] = {}
         decision = self._decide(seen, made_of, deployment)
@@ -307,16 +307,20 @@ class Projects:
         except Trouble:
             return False
 
-    def _remembered(self, seen: Seen) -> rules.SourceFacts | None:
-        """Return the source as it was last proven: what runs goes on while the new one is in trouble."""
+    def _remembered(self, seen: Seen, deployment: Object | None) -> rules.SourceFacts | None:
+        """Return the source as it was last proven: what runs goes on while the new one is in trouble.
+
+        Of another GitHub than the running pods' nothing was proven, so there it is left as it is.
+        """
         source = seen.status.get("source") or {}
         revision = seen.status.get("revision") or {}
         if seen.source_trouble is None or not revision.get("sha") or not source.get("fullName"):
             return None
         try:
-            return self._sources.remembered(seen.project, source)
+            found = self._sources.remembered(seen.project, source)
         except Trouble:
             return None
+        return None if found is not None and rendering.is_elsewhere(found, deployment) else found
 
     async def _announce(self, seen: Seen, revision: RevisionStatus, made_of: rules.Ingredients) -> None:
         """Store a new revision before anything rolls, held to the object as it was seen."""

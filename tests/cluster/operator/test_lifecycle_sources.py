@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import binaries
-from tests.cluster.conftest import ROOT
+from tests import pages
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.operator.apps import (
     clone_secret,
@@ -33,8 +32,17 @@ from tests.cluster.operator.test_lifecycle import COLLECTION_SECONDS
 from tests.cluster.operator.test_lifecycle_pods import has_rolled, is_ready_after, is_suspended
 
 KIND = "GitHubInstallation"
-PAGE = ROOT / "docs" / "guide" / "lifecycle.md"
-COMMAND = re.compile(r"^    (kubectl (?:.*\\\n)*.*)$", re.MULTILINE)
+PAGE = "docs/guide/lifecycle.md"
+RUN_HERE = {
+    "docs/guide/lifecycle.md": (
+        "What runs, and why",
+        "Suspend and resume",
+        "Restart",
+        "Roll back, and stay there",
+        "Another branch, another repository",
+        "Delete",
+    )
+}
 WORKLOAD = {"image": "nginx", "replicas": 1}
 NOWHERE = {**WORKLOAD, "nodeSelector": {"example.com/there-is": "no-such-node"}}
 
@@ -308,7 +316,7 @@ def test_every_command_of_the_page_does_what_it_says(people: People, hub: Hub, f
     first = shop.last
     other = Shop.make(people, hub, shop.token, name="other")
     words = {"team-a": people.namespace, "COMMIT": first, "acme/other": other.repository}
-    commands = COMMAND.findall(PAGE.read_text(encoding="utf-8"))
+    commands = pages.claimed(RUN_HERE, PAGE)
     history = ["Create"]
 
     def then(trigger: str) -> Callable[[Object | None], bool]:

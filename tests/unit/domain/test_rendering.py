@@ -280,6 +280,20 @@ def test_a_name_at_another_host_is_another_repository() -> None:
     assert url_of(wish) == "https://github.example.com/acme/shop.git"
 
 
+def test_what_runs_from_another_place_is_told_from_another_name() -> None:
+    here, renamed = follows("acme/shop").source, follows("acme/store").source
+    there = follows("acme/shop", web="https://github.example.com").source
+    assert here is not None
+    assert renamed is not None
+    assert there is not None
+    assert rendering.is_elsewhere(there, FOUND)
+    assert not rendering.is_elsewhere(here, FOUND)
+    assert not rendering.is_elsewhere(renamed, FOUND)
+    # Of a plain URL the whole is compared, and where nothing runs there is no other place.
+    assert not rendering.is_elsewhere(replace(there, repository_id=None), FOUND)
+    assert not rendering.is_elsewhere(there, None)
+
+
 @pytest.mark.parametrize("name", ["acme/shop", "acme/store"])
 def test_a_url_that_somebody_edited_is_no_former_name(name: str) -> None:
     found = copy.deepcopy(FOUND)
