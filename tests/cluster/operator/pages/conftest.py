@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from lab import Lab
 from tests.cluster import kubelet as kubelets
-from tests.cluster.conftest import Kube
+from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.harness import Hub, People
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.operator import hooked
@@ -105,3 +106,11 @@ def decoded(people: People, name: str) -> dict[str, str]:
     secret = people.get("Secret", name)
     assert secret is not None
     return {key: base64.b64decode(value).decode() for key, value in (secret.get("data") or {}).items()}
+
+
+def until(holds: Callable[[], bool], what: str = "") -> None:
+    """Wait for something that no watch tells of."""
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
