@@ -28,6 +28,7 @@ from tests.cluster.process import SYSTEM, Gateway, Mooring
 
 NODE = "with-a-kubelet"
 OPERATOR, GATEWAY = "mooring-operator-7d4b", "mooring-gateway-5f6c"
+WEBHOOKS = 8080
 # The simulator wants to play something; there is no such object.
 NOTHING = {
     "apiVersion": "kwok.x-k8s.io/v1alpha1",
@@ -103,7 +104,7 @@ def pods_of(operator: Mooring, gateway: Gateway) -> list[Pod]:
     """Return the pods of an operator and a gateway."""
     return [
         Pod(OPERATOR, "operator", operator, {8081: operator.admin}),
-        Pod(GATEWAY, "gateway", gateway, {8082: gateway.admin, 8080: gateway.url}),
+        Pod(GATEWAY, "gateway", gateway, {8082: gateway.admin, WEBHOOKS: gateway.url}),
     ]
 
 
@@ -161,7 +162,9 @@ def _join(kube: Kube, port: int) -> None:
 
 def _create(kube: Kube, pod: Pod) -> None:
     labels = {"app.kubernetes.io/name": "mooring", "app.kubernetes.io/component": pod.component}
-    spec = {"nodeName": NODE, "containers": [{"name": pod.component, "image": "mooring"}]}
+    # A Service finds the port for webhooks by its name.
+    ports = [{"containerPort": port, **({"name": "http"} if port == WEBHOOKS else {})} for port in pod.ports]
+    spec = {"nodeName": NODE, "containers": [{"name": pod.component, "image": "mooring", "ports": ports}]}
     body = {"metadata": {"name": pod.name, "labels": labels}, "spec": spec}
     deadline = time.monotonic() + PATIENCE
     # A namespace's own account comes a moment after the namespace.

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -119,7 +119,7 @@ class Reader:
         assert done.returncode != 0, (command, done.stdout)
         return done.stdout + done.stderr
 
-    def keeps(self, *expected: str, until: str, **words: str) -> object:
+    def keeps(self, *expected: str, until: str, **words: str) -> AbstractContextManager[None]:
         """Type the next command, which goes on until the end of the block."""
         return self.desk.running(self._next(expected, words), until)
 

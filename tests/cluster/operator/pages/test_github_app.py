@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,7 @@ from tests.cluster.gateway.site import OWN, post
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.operator.apps import Account, LabApp, install, make_app, put_app, put_secret
 from tests.cluster.operator.conftest import TokenMaker
-from tests.cluster.operator.pages.conftest import BASE, Place, decoded
+from tests.cluster.operator.pages.conftest import BASE, Place, decoded, until
 from tests.cluster.operator.pushes import GLOBAL
 from tests.cluster.operator.webhooks import url_of
 from tests.cluster.reading import Desk
@@ -126,7 +127,7 @@ def trigger_of(project: Object | None) -> str | None:
 
 
 def test_each_part_that_is_left_out_is_missed(place: Place, people: People, hub: Hub, acme: Account) -> None:
-    without = {
+    without: dict[str, dict[str, Any]] = {
         "contents": {"permissions": {"metadata": "read"}, "events": EVENTS},
         "push": {"permissions": PERMISSIONS, "events": ["repository"]},
         "repository": {"permissions": PERMISSIONS, "events": ["push"]},

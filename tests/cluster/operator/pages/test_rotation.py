@@ -6,12 +6,12 @@ import json
 
 from tests.cluster.gateway.site import post
 from tests.cluster.harness import Hub, Object, People, condition
-from tests.cluster.operator.apps import Account, install, make_app, mints, output, put_app, put_secret, refer, signed_by
+from tests.cluster.operator.apps import Account, install, make_app, mints, output, put_app, refer, signed_by
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pages.conftest import BASE, Place, decoded, until
 from tests.cluster.operator.pushes import GLOBAL
 from tests.cluster.operator.webhooks import url_of
-from tests.cluster.reading import Desk
+from tests.cluster.reading import Desk, Reader
 
 PAGE = "docs/runbooks/rotation.md"
 RUN_HERE = {
@@ -72,8 +72,38 @@ def test_the_page(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
         assert (expires[:2], trigger) == ("20", "Token")
         assert rolled(people) == {"shop": 2, "inherits": 2, "cloned": 1}
 
-        an_apps_key(place, desk, reader.types, people, hub, app.slug, number)
+        mark, held = hub.mark(), decoded(people, "ci")
+        key = hub.control("POST", f"/apps/{app.slug}/keys", {})["private_key"]
+        (desk.folder / "new.private-key.pem").write_text(key)
+        reader.types("create secret generic any --from-file=privateKey")
+        # The other keys of the Secret stay.
+        kept = {"webhookSecret": "the-present-one", "webhookSecretPrevious": "the-one-before"}
+        assert decoded(people, SECRET) == {**app.data(), "privateKey": key, **kept}
+        until(lambda: signed_by(hub, mark, app) != [], "the new key is proven")
+        assert condition(people.settled("acme", kind=KIND), "Ready")["status"] == "True"
+        assert f"{people.namespace} " in reader.types("get githubinstallations")
+        assert decoded(people, "ci") == held
+        assert [asked for asked in mints(hub, mark, number) if "repository_ids" in asked["asked"]] == []
+
+        the_former_webhook_secret_goes(place, reader, people, acme)
         assert rolled(people) == {"shop": 2, "inherits": 2, "cloned": 1}
+
+
+def the_former_webhook_secret_goes(place: Place, reader: Reader, people: People, acme: Account) -> None:
+    """See deliveries in the log, signed with the former secret as well, and take that away."""
+    path = str(url_of(people.get(KIND, "acme"))).removeprefix(BASE)
+
+    def answer(secret: str) -> int:
+        place.mount()
+        probe = {"action": "edited", "repository": {"id": acme.repositories["api"]}}
+        return post(place.gateway.url, probe, secret, "repository", path)[0]
+
+    until(lambda: answer("the-one-before") in {200, 202}, "the former one is good")
+    received = [json.loads(line) for line in reader.types('"delivery.received"').splitlines()]
+    assert {line["action"] for line in received} == {"delivery.received"}
+    reader.types('"webhookSecretPrevious":null')
+    until(lambda: answer("the-one-before") == 401, "the former one is good no more")
+    assert answer("the-present-one") in {200, 202}
 
 
 def newest(project: Object | None) -> str:
