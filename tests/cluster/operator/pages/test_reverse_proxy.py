@@ -14,7 +14,7 @@ from lab import Lab
 from lab.ports import LOOPBACK, Ports
 from tests.cluster.chart.rendering import render
 from tests.cluster.conftest import PATIENCE, ROOT
-from tests.cluster.gateway.site import OWN, post, signed
+from tests.cluster.gateway.site import post, signed
 from tests.cluster.harness import Hub, Object, People
 from tests.cluster.operator.apps import Account, install, make_app, put_app
 from tests.cluster.operator.conftest import TokenMaker
@@ -52,7 +52,8 @@ def test_the_commands(place: Place, desk: Desk, people: People, hub: Hub, fresh:
         with place.reader(desk, RUN_HERE, PAGE, {"8080": str(local), "team-a": people.namespace}) as reader:
             with reader.keeps("service/mooring-gateway", until="Forwarding from"):
                 # What comes by the tunnel is judged like all else.
-                assert post(f"http://{LOOPBACK}:{local}", {"zen": "x"}, "wrong", "ping")[0] in {401, 404, 503}
+                wrong: tuple[dict[str, str], str, str] = ({"zen": "x"}, "wrong", "ping")
+                assert post(f"http://{LOOPBACK}:{local}", *wrong) == post(place.gateway.url, *wrong)
             pushed = shop.push()
             reader.types("mooring.dev/redeploy")
             shop.ran("Manual", 2, pushed.sha)
@@ -105,6 +106,8 @@ def test_what_arrives_as_it_was_sent(place: Place, people: People, hub: Hub, acm
         assert words in TEXT
         with proxy(behind.url, change) as url:
             assert sent(url) == status, words
+    what_is_too_large_is_refused(behind, path)
+    who_sends_is_told_by_trusted_proxies_alone(behind, path)
 
 
 def pushes(hub: Hub, app: int) -> list[Object]:
@@ -118,13 +121,14 @@ def settled(hub: Hub, app: int, known: set[int]) -> list[Object]:
     return [one for one in pushes(hub, app) if one["id"] not in known and one["status_code"]]
 
 
-def test_sizes(behind: Gateway) -> None:
+def what_is_too_large_is_refused(behind: Gateway, path: str) -> None:
+    """Announce a body that is larger than GitHub's largest."""
     (most,) = re.findall(r"25 MiB; more is (\d+)", TEXT)
     where = urlsplit(behind.url)
     connection = HTTPConnection(where.hostname or "", where.port, timeout=PATIENCE)
     try:
         _, headers = signed({}, "any")
-        connection.putrequest("POST", OWN)
+        connection.putrequest("POST", path)
         for name, value in {**headers, "Content-Length": str(25 * 1024 * 1024 + 1)}.items():
             connection.putheader(name, value)
         connection.endheaders()
@@ -133,7 +137,7 @@ def test_sizes(behind: Gateway) -> None:
         connection.close()
 
 
-def test_who_sends_is_told_by_trusted_proxies_alone(behind: Gateway) -> None:
+def who_sends_is_told_by_trusted_proxies_alone(behind: Gateway, path: str) -> None:
     """One address sends many wrong signatures; what others send through the same proxy is not slowed down."""
     (at_once,) = re.findall(r"many wrong signatures: (\d+) at once", TEXT)
     with (
@@ -141,10 +145,10 @@ def test_who_sends_is_told_by_trusted_proxies_alone(behind: Gateway) -> None:
         proxy(behind.url, proxies.faithful, "203.0.113.10") as other,
         proxy(behind.url, proxies.faithful, "203.0.113.9, 10.0.7.3") as chain,
     ):
-        answers = [post(loud, {"zen": "x"}, "wrong", "ping")[0] for _ in range(int(at_once) + 15)]
+        answers = [post(loud, {"zen": "x"}, "wrong", "ping", path)[0] for _ in range(int(at_once) + 15)]
         assert answers[:10] == [401] * 10
         assert 429 in answers
         assert answers.index(429) >= int(at_once)
-        assert post(other, {"zen": "x"}, "wrong", "ping")[0] == 401
+        assert post(other, {"zen": "x"}, "wrong", "ping", path)[0] == 401
         # By a second proxy of the chain it is the same address.
-        assert post(chain, {"zen": "x"}, "wrong", "ping")[0] == 429
+        assert post(chain, {"zen": "x"}, "wrong", "ping", path)[0] == 429
