@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = frozenset(
     {
         *("argocd", "base64", "cat", "curl", "docker", "echo", "flux", "gh", "git", "head", "helm", "kind", "kubectl"),
-        *("make", "mooring", "openssl", "pip", "pre-commit", "printf", "python", "python3", "sh"),
+        *("make", "mkdir", "mooring", "openssl", "pip", "pre-commit", "printf", "python", "python3", "sh"),
     }
 )
 # In a sentence a command is meant to be typed if it has so many words; `kubectl rollout undo` is only spoken of.

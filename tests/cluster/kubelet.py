@@ -10,7 +10,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +29,7 @@ from tests.cluster.process import SYSTEM, Gateway, Mooring
 NODE = "with-a-kubelet"
 OPERATOR, GATEWAY = "mooring-operator-7d4b", "mooring-gateway-5f6c"
 WEBHOOKS = 8080
+CHECKOUT = "checkout"
 # The simulator wants to play something; there is no such object.
 NOTHING = {
     "apiVersion": "kwok.x-k8s.io/v1alpha1",
@@ -72,9 +73,11 @@ class Kubelet:
         """Write what the processes have said by now, in the form in which containers' logs are kept."""
         for pod in self.pods:
             lines = [*pod.process.log.splitlines(), *pod.process.output.splitlines()]
-            now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
-            text = "".join(f"{now} stdout F {line}\n" for line in lines)
-            (self.folder / f"{pod.name}.log").write_text(text)
+            (self.folder / f"{pod.name}.log").write_text(_as_kept(lines))
+
+    def say(self, container: str, text: str) -> None:
+        """Have a container of this name, in any other pod of the node, say something."""
+        (self.folder / f"{container}.log").write_text(_as_kept(text.splitlines()))
 
     def configuration(self, pod: Pod) -> list[dict[str, Any]]:
         """Return what the simulator has to know of a pod."""
@@ -93,6 +96,11 @@ class Kubelet:
                 "spec": {"execs": [{"local": {"workDir": str(self.folder), "envs": environment}}]},
             },
         ]
+
+
+def _as_kept(lines: Iterable[str]) -> str:
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return "".join(f"{now} stdout F {line}\n" for line in lines)
 
 
 def _target(where: str) -> dict[str, Any]:
@@ -133,7 +141,13 @@ def running(kube: Kube, folder: Path, trusted: str, pods: list[Pod]) -> Iterator
 def _start(kubelet: Kubelet, port: int) -> subprocess.Popen[bytes]:
     folder = kubelet.folder
     configuration = folder / "kubelet.yaml"
-    parts = [NOTHING, *(it for pod in kubelet.pods for it in kubelet.configuration(pod))]
+    logs = [{"containers": [CHECKOUT], "logsFile": str(folder / f"{CHECKOUT}.log")}]
+    others = {"apiVersion": "kwok.x-k8s.io/v1alpha1", "kind": "ClusterLogs", "metadata": {"name": "others"}}
+    parts = [
+        NOTHING,
+        {**others, "spec": {"logs": logs}},
+        *(it for pod in kubelet.pods for it in kubelet.configuration(pod)),
+    ]
     configuration.write_text(yaml.safe_dump_all(parts))
     pair = Authority(folder, "kubelet").issue("kubelet", hosts=[LOOPBACK])
     command = [
@@ -158,6 +172,17 @@ def _join(kube: Kube, port: int) -> None:
     body = {"metadata": {"name": NODE}, "spec": {"taints": [taint]}, "status": {"addresses": addresses, **endpoint}}
     status, answer = kube.request("POST", "/api/v1/nodes", body)
     assert status == 201, answer
+
+
+def bound(name: str, template: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a pod on this node with the containers of another's template."""
+    found = template["spec"]
+    parts = {kind: [_bare(one) for one in found.get(kind) or []] for kind in ("initContainers", "containers")}
+    return {"metadata": {"name": name}, "spec": {"nodeName": NODE, **parts}}
+
+
+def _bare(container: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: container[key] for key in ("name", "image", "terminationMessagePolicy") if key in container}
 
 
 def _create(kube: Kube, pod: Pod) -> None:
