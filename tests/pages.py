@@ -168,13 +168,13 @@ def _constant(text: str) -> Sections | None:
 class Exemption:
     """Commands that no test types, and why that is right."""
 
-    page: str  # a page, or * for all
+    page: str
     start: str  # what such a command begins with; empty for all of the page
     reason: str
 
     def holds(self, command: Command) -> bool:
         """Tell whether it is about a command."""
-        return self.page in {"*", command.page} and command.text.startswith(self.start)
+        return self.page == command.page and command.text.startswith(self.start)
 
 
 ON_THE_NODE = "its commands are run on the real node, by tests/node"
@@ -188,14 +188,13 @@ EXEMPT = (
     Exemption(
         "CONTRIBUTING.md", "python -m ", "each writes files that tests compare; a release or a new version does it"
     ),
-    Exemption("*", "", "this goes as soon as all of them are run"),
 )
 
 
 def claimed(sections: Sections, page: str) -> list[str]:
     """Return what of a page a module has to type, in the page's order."""
     found = [command for command in commands(page) if command.section in sections[page]]
-    return [command.text for command in found if not any(each.holds(command) for each in EXEMPT if each.page != "*")]
+    return [command.text for command in found if not any(each.holds(command) for each in EXEMPT)]
 
 
 def left_out(

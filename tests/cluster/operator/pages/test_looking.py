@@ -104,8 +104,8 @@ def test_every_symptom_is_seen_and_mended(
 
         a_pod_that_hangs(place, people)
         assert "refused" in reader.types("logs POD", POD="hangs")
-        secret = reader.types("jsonpath='{.data.webhookSecret}'", NAME="app")
-        assert base64.b64decode(secret).decode() == "what-was-entered"
+        entered = reader.types("jsonpath='{.data.webhookSecret}'", NAME="app")
+        assert base64.b64decode(entered).decode() == "what-was-entered"
 
     for reason, (_, mended) in SYMPTOMS.items():
         people.patch("Project", reason.lower(), {"spec": mended})
