@@ -11,18 +11,24 @@ from pathlib import Path
 import pytest
 
 from lab import Lab
+from lab.ports import LOOPBACK, Ports
 from tests.cluster import kubelet as kubelets
 from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.harness import Hub, People
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.operator import hooked
 from tests.cluster.operator.apps import Account, make_account
-from tests.cluster.process import SYSTEM, Gateway, Mooring, gateway_kubeconfig, running_gateways, running_operator
+from tests.cluster.process import (
+    SYSTEM,
+    Gateway,
+    Mooring,
+    gateway_kubeconfig,
+    running_operator,
+    start_gateway,
+    wait_serving,
+)
 from tests.cluster.reading import Desk, Reader
 from tests.pages import Sections
-
-# As the pages write it.
-BASE = "https://mooring.example.com"
 
 
 @dataclass
@@ -74,13 +80,21 @@ def place(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPathFacto
     folder = tmp_path_factory.mktemp("pages")
     mounted = folder / "webhook"
     mounted.mkdir()
-    settings = {"MOORING_PUBLIC_BASE_URL": BASE, "MOORING_SWEEP_INTERVAL": "24h"}
-    with running_operator(lab, kube, folder, **settings) as operator:
-        hooked.mount(kube, mounted)
-        with running_gateways(lab, gateway_kubeconfig(lab, folder), mounted, folder, "gateway") as (gateway,):
-            pods = kubelets.pods_of(operator, gateway)
-            with kubelets.running(kube, folder / "kubelet", hub.ca_file, pods) as kubelet:
-                yield Place(kube, hub, operator, gateway, kubelet, mounted)
+    with Ports() as ports:
+        address = f"{LOOPBACK}:{ports.free()}"
+        # GitHub sends to where the gateway listens, and Mooring looks whether an App's webhook goes there.
+        settings = {"MOORING_PUBLIC_BASE_URL": f"http://{address}", "MOORING_DEVELOPMENT": "true"}
+        with running_operator(lab, kube, folder, MOORING_SWEEP_INTERVAL="24h", **settings) as operator:
+            hooked.mount(kube, mounted)
+            kubeconfig = gateway_kubeconfig(lab, folder)
+            gateway = start_gateway(lab, kubeconfig, mounted, folder, "gateway", MOORING_GATEWAY_LISTEN=address)
+            try:
+                wait_serving(gateway)
+                pods = kubelets.pods_of(operator, gateway)
+                with kubelets.running(kube, folder / "kubelet", hub.ca_file, pods) as kubelet:
+                    yield Place(kube, hub, operator, gateway, kubelet, mounted)
+            finally:
+                gateway.kill()
 
 
 @pytest.fixture(scope="package")

@@ -13,7 +13,7 @@ from tests.cluster.gateway.site import OWN, post
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.operator.apps import Account, LabApp, install, make_app, put_app, put_secret
 from tests.cluster.operator.conftest import TokenMaker
-from tests.cluster.operator.pages.conftest import BASE, Place, decoded, until
+from tests.cluster.operator.pages.conftest import Place, decoded, until
 from tests.cluster.operator.pushes import GLOBAL
 from tests.cluster.operator.webhooks import url_of
 from tests.cluster.reading import Desk
@@ -58,7 +58,7 @@ def clean(place: Place) -> Iterator[None]:
 
 def entered(place: Place, hub: Hub, app: LabApp, url: str, secret: str, repository_id: int) -> None:
     """Enter an address at GitHub, once the gateway knows it: two minutes at most, says the page."""
-    path = url.removeprefix(BASE)
+    path = url.removeprefix(place.gateway.url)
     probe = {"action": "edited", "repository": {"id": repository_id}}
 
     def is_known() -> bool:
@@ -172,7 +172,7 @@ def test_webhooks(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
 
         people.until(KIND, "acme", lambda it: url_of(it) is not None, "an address")
         url = reader.types(".status.webhook.url")
-        assert re.fullmatch(rf"{BASE}/webhooks/github/[a-z2-7]{{32}}", url)
+        assert re.fullmatch(rf"{place.gateway.url}/webhooks/github/[a-z2-7]{{32}}", url)
 
         people.secret(GLOBAL, fresh())
         people.apply("GitHubUser", "default", {})
@@ -188,11 +188,16 @@ def test_webhooks(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
         entered(place, hub, app, url, following, repository_id)
         # Both are good, so none is refused while one takes the other's place.
         probe = {"action": "edited", "repository": {"id": repository_id}}
-        assert post(place.gateway.url, probe, "the-first-webhook-secret", "repository", url.removeprefix(BASE))[0] < 300
+        assert (
+            post(
+                place.gateway.url, probe, "the-first-webhook-secret", "repository", url.removeprefix(place.gateway.url)
+            )[0]
+            < 300
+        )
         reader.types('"webhookSecretNext": null')
         assert decoded(people, SECRET) == app.data(webhookSecret=following)
-        until_answered(place, "the-first-webhook-secret", 401, url.removeprefix(BASE))
-        assert post(place.gateway.url, probe, following, "repository", url.removeprefix(BASE))[0] < 300
+        until_answered(place, "the-first-webhook-secret", 401, url.removeprefix(place.gateway.url))
+        assert post(place.gateway.url, probe, following, "repository", url.removeprefix(place.gateway.url))[0] < 300
 
         body = {"repository": f"{acme.login}/api", "user": "alice", "files": {"a.txt": "new"}}
         pushed = hub.control("POST", "/push", body)["after"]

@@ -19,7 +19,7 @@ from tests.cluster.harness import Hub, Object, People
 from tests.cluster.operator.apps import Account, install, make_app, put_app
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pages import proxies
-from tests.cluster.operator.pages.conftest import BASE, Place, until
+from tests.cluster.operator.pages.conftest import Place, until
 from tests.cluster.operator.pages.proxies import Change, proxy
 from tests.cluster.operator.pushes import Shop
 from tests.cluster.operator.webhooks import url_of
@@ -81,7 +81,7 @@ def test_what_arrives_as_it_was_sent(place: Place, people: People, hub: Hub, acm
     put_app(people, app, webhookSecret=SECRET)
     people.apply(KIND, "it", {"account": acme.login, "appSecretRef": {"name": "app"}})
     found = people.until(KIND, "it", lambda it: url_of(it) is not None, "an address")
-    path = str(url_of(found)).removeprefix(BASE)
+    path = str(url_of(found)).removeprefix(place.gateway.url)
 
     def is_known() -> bool:
         place.mount()

@@ -8,7 +8,7 @@ from tests.cluster.gateway.site import post
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.operator.apps import Account, install, make_app, mints, output, put_app, refer, signed_by
 from tests.cluster.operator.conftest import TokenMaker
-from tests.cluster.operator.pages.conftest import BASE, Place, decoded, until
+from tests.cluster.operator.pages.conftest import Place, decoded, until
 from tests.cluster.operator.pushes import GLOBAL
 from tests.cluster.operator.webhooks import url_of
 from tests.cluster.reading import Desk, Reader
@@ -91,7 +91,7 @@ def test_the_page(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
 
 def the_former_webhook_secret_goes(place: Place, reader: Reader, people: People, acme: Account) -> None:
     """See deliveries in the log, signed with the former secret as well, and take that away."""
-    path = str(url_of(people.get(KIND, "acme"))).removeprefix(BASE)
+    path = str(url_of(people.get(KIND, "acme"))).removeprefix(place.gateway.url)
 
     def answer(secret: str) -> int:
         place.mount()
