@@ -17,6 +17,7 @@ from tests.cluster.operator.pushes import GLOBAL
 from tests.cluster.reading import Desk
 
 RUN_HERE = {
+    "docs/runbooks/README.md": ("Runbooks",),
     "docs/runbooks/operator.md": (
         "MooringDown",
         "MooringNotReady",
@@ -48,6 +49,9 @@ def test_the_operator(
     github_fails(people, hub, fresh, {"kind": "status", "status": 502})
     people.apply("Project", "shop", {"token": {"source": "none"}, "workload": {"image": "nginx"}})
     people.settled("shop")
+    with place.reader(desk, RUN_HERE, "docs/runbooks/README.md", {}) as reader:
+        lease = place.system.get("Lease", "mooring-operator")
+        assert reader.types("holderIdentity") == (lease or {})["spec"]["holderIdentity"]
     words = {"POD": OPERATOR, **ports}
     with place.reader(desk, RUN_HERE, "docs/runbooks/operator.md", words) as reader:
         assert OPERATOR in reader.types("get pods -o wide")
