@@ -43,9 +43,14 @@ class Mooring:
         return (self._folder / f"{self.name}.err").read_text()
 
     @property
+    def output(self) -> str:
+        """Return what it wrote to standard output."""
+        return (self._folder / f"{self.name}.out").read_text()
+
+    @property
     def audit(self) -> list[dict[str, Any]]:
         """Return the audit record."""
-        return [json.loads(line) for line in (self._folder / f"{self.name}.out").read_text().splitlines()]
+        return [json.loads(line) for line in self.output.splitlines()]
 
     def ask(self, path: str) -> httpx.Response:
         """Ask the admin server."""

@@ -99,3 +99,13 @@ def test_what_make_is_asked_for_there_is() -> None:
     asked = [command.text.partition("#")[0].split()[1:] for command in EVERY if command.text.startswith("make ")]
     assert len(asked) > 5
     assert {word for words in asked for word in words if "=" not in word} - targets == set()
+
+
+def test_a_reader_finds_every_page() -> None:
+    readme, runbooks = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/runbooks/README.md"))
+    guides = [page for page in pages.followed() if page.startswith("docs/guide/")]
+    others = [Path(page).name for page in pages.followed() if page.startswith("docs/runbooks/")]
+    assert [
+        page for page in [*guides, "docs/comparison.md", "docs/runbooks/README.md"] if f"({page})" not in readme
+    ] == []
+    assert [name for name in others if name != "README.md" and f"({name})" not in runbooks] == []
