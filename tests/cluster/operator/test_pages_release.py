@@ -280,7 +280,7 @@ def credentials_are_replaced(keeper: Keeper, reader: Reader) -> None:
     assert "restarted" in reader.types("rollout restart deployment/mooring-operator")
     reader.types("delete serviceaccount")
     assert keeper.system.get("ServiceAccount", "mooring-gateway") is None
-    reader.types("--reuse-values")
+    reader.types("--reset-then-reuse-values")
     anew = keeper.system.get("ServiceAccount", "mooring-gateway")
     assert (anew or {})["metadata"]["uid"] != (account or {})["metadata"]["uid"]
     assert "successfully rolled out" in reader.types("rollout status")
