@@ -40,6 +40,8 @@ class Request:
     url: URL
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(default=None, repr=False)
+    # The answer that is right beside success.
+    status: int = NOT_MODIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +75,11 @@ def request(
     *,
     content_type: str = "application/json",
     headers: Mapping[str, str] | None = None,
+    status: int = NOT_MODIFIED,
 ) -> Request:
     """Make a request of an address that is already encoded."""
     of_body = {"Content-Type": content_type} if body is not None else {}
-    return Request(method, URL(url, encoded=True), {**of_body, **(headers or {})}, body)
+    return Request(method, URL(url, encoded=True), {**of_body, **(headers or {})}, body, status)
 
 
 @asynccontextmanager
@@ -122,7 +125,7 @@ async def drive(client: aiohttp.ClientSession, requests: Sequence[Request], in_f
 async def _send(client: aiohttp.ClientSession, one: Request) -> None:
     async with client.request(one.method, one.url, data=one.body, headers=one.headers, allow_redirects=False) as answer:
         content = await answer.read()
-        if answer.status >= 300 and answer.status != NOT_MODIFIED:
+        if answer.status >= 300 and answer.status != one.status:
             # Of a refusal the API server's own words; it quotes names and no values.
             raise Refused(f"{one.method} {one.url.path}: {answer.status} {content[:300]!r}")
 

@@ -52,6 +52,7 @@ class Asked:
     name: str
     namespace: str
     uri: str
+    at: str
 
     @property
     def sort(self) -> tuple[str, str, str]:
@@ -146,6 +147,7 @@ def _asked(entry: Mapping[str, Any]) -> Asked:
         of.get("name", ""),
         of.get("namespace", ""),
         entry["requestURI"],
+        entry["requestReceivedTimestamp"],
     )
 
 

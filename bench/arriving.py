@@ -1,0 +1,117 @@
+"""Many new Projects, and the seconds from the operator's start until it has observed all of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bench import worlds
+from bench.site import BEGINS, OPERATOR, Asked, Site, counted, logged_at, now, stop
+from bench.worlds import INSTALLATION, OURS, USER, World
+from tests.cluster.harness import People, condition
+
+Object = dict[str, Any]
+PATIENCE = 900.0
+QUIET = 20
+
+
+@dataclass
+class Arrival:
+    """How new Projects were reconciled, and what was asked for that."""
+
+    count: int
+    # From the start of the process, and from the moment at which it had read what there is.
+    with_start: float
+    seconds: float
+    # Seconds after that moment at which each was done.
+    moments: list[float] = field(repr=False)
+    asked: list[Asked] = field(repr=False)
+    journal: list[Object] = field(repr=False)
+
+
+def settle(world: World, spaces: list[People]) -> None:
+    """Have an operator make everything ready that is there before the Projects."""
+    with world.site.operator():
+        for people in spaces:
+            people.until("GitHubInstallation", INSTALLATION, is_ready, "Ready", seconds=PATIENCE)
+            people.until("GitHubUser", USER, is_ready, "Ready", seconds=PATIENCE)
+
+
+def is_ready(obj: Mapping[str, Any] | None) -> bool:
+    """Tell whether an object is Ready."""
+    return condition(obj or {}, "Ready").get("status") == "True"
+
+
+def create(site: Site, spaces: list[People], count: int, spec: Callable[[int], Object]) -> None:
+    """Make Projects, spread over namespaces."""
+    requests = [
+        worlds.own(site, "Project", spaces[number % len(spaces)].namespace, f"p{number}", spec(number))
+        for number in range(count)
+    ]
+    worlds.send(site, requests)
+
+
+Done = Callable[[Mapping[str, Any]], bool]
+
+
+def rolled_out(project: Mapping[str, Any]) -> bool:
+    """Tell whether a Project was observed to its end: what has replicas has a Deployment."""
+    status = project.get("status") or {}
+    return status.get("observedGeneration") == project["metadata"].get("generation") and "replicas" in status
+
+
+def reconciled(site: Site, count: int, kind: str = "projects", done: Done = rolled_out) -> Arrival:
+    """Start an operator where there are so many new objects of a kind, and wait until all of them are done."""
+    version = version_of(site, kind)
+    mark = site.hub.mark()
+    since, started, mooring = now(), time.time(), site.start()
+    try:
+        ends = observe(changes(site, kind, version), count, done)
+        until = now()
+        journal = site.hub.journal(mark)
+        began = logged_at(mooring, BEGINS)
+    finally:
+        stop(mooring)
+    asked = [one for one in site.asked(OPERATOR, since) if one.at <= until]
+    return Arrival(count, ends[-1] - started, ends[-1] - began, [end - began for end in ends], asked, journal)
+
+
+def version_of(site: Site, kind: str) -> str:
+    """Return the version from which a watch of all objects of a kind tells what is new."""
+    status, body = site.kube.request("GET", f"{OURS}/{kind}?limit=1")
+    assert status == 200, body
+    return str(body["metadata"]["resourceVersion"])
+
+
+def observe(objects: Iterator[Object], count: int, done: Done) -> list[float]:
+    """Read what changes until so many objects are done; return when each was, by the clock, in that order."""
+    ends: dict[tuple[str, str], float] = {}
+    for obj in objects:
+        if done(obj):
+            ends.setdefault((obj["metadata"]["namespace"], obj["metadata"]["name"]), time.time())
+            if len(ends) == count:
+                return list(ends.values())
+    raise AssertionError(f"only {len(ends)} of {count} objects were reconciled within {PATIENCE:.0f} s")
+
+
+def changes(site: Site, kind: str, version: str) -> Iterator[Object]:
+    """Read watches of all objects of a kind, one after the other, for as long as there is patience."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        query = f"watch=true&timeoutSeconds={QUIET}&allowWatchBookmarks=true&resourceVersion={version}"
+        with site.kube.watch(f"{OURS}/{kind}?{query}") as events:
+            for event in events:
+                assert event["type"] != "ERROR", event
+                version = event["object"]["metadata"]["resourceVersion"]
+                if event["type"] != "BOOKMARK":
+                    yield event["object"]
+
+
+def told(arrival: Arrival, what: str) -> str:
+    """Say in a line what the operator did."""
+    asked = ", ".join(f"{n} {' '.join(sort).strip()}" for sort, n in counted(arrival.asked).most_common(8))
+    each = 1000 * arrival.seconds / arrival.count
+    took = f"{arrival.seconds:.2f} s ({each:.2f} ms each), {arrival.with_start:.2f} s with start"
+    return f"{arrival.count} {what} in {took}; {asked}; {len(arrival.journal)} to GitHub"
