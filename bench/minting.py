@@ -8,6 +8,7 @@ from bench import arriving, bare, worlds
 from bench.arriving import Arrival, told
 from bench.bare import Bare
 from bench.figures import Book, ratio
+from bench.floor import Request
 from bench.site import Site, site
 from bench.size import Say, Size
 from bench.worlds import APP_SECRET, World
@@ -56,7 +57,7 @@ def accounts(here: Site, count: int) -> World:
     return worlds.of(here, seeded)
 
 
-def installation(here: Site, spaces: list[People], number: int) -> worlds.Request:
+def installation(here: Site, spaces: list[People], number: int) -> Request:
     """Return what makes an installation with one output."""
     team = f"team-{number + 1}"
     output = {

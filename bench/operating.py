@@ -43,7 +43,7 @@ def once(count: int, spec: Callable[[int], Object], say: Say) -> tuple[Arrival, 
     """Reconcile so many new Projects in a lab of their own; return that, and the floor of it."""
     with site() as here:
         world = worlds.make(here)
-        spaces = world.furnish("many", count)
+        spaces = world.furnish("many", -(-count // worlds.EACH))
         arriving.settle(world, spaces)
         arriving.create(here, spaces, count, spec)
         arrival = arriving.reconciled(here, count)

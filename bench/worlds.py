@@ -47,9 +47,9 @@ class World:
         """Return what the Secret of the App holds."""
         return {"appId": self.app_id, "privateKey": self.private_key, "webhookSecret": WEBHOOK_SECRET}
 
-    def furnish(self, prefix: str, projects: int) -> list[People]:
-        """Make namespaces for so many Projects, with a person's global token and an installation of an own App."""
-        spaces = [self.site.people(f"{prefix}-{number}") for number in range(-(-projects // EACH))]
+    def furnish(self, prefix: str, count: int) -> list[People]:
+        """Make so many namespaces, with a person's global token and an installation of an own App."""
+        spaces = [self.site.people(f"{prefix}-{number}") for number in range(count)]
         for people in spaces:
             people.secret(GLOBAL, self.token)
             people.apply("GitHubUser", USER, {})
