@@ -9,8 +9,9 @@ from typing import Any
 
 from bench import worlds
 from bench.site import BEGINS, OPERATOR, Asked, Site, counted, logged_at, now, stop
-from bench.worlds import INSTALLATION, OURS, USER, World
+from bench.worlds import INSTALLATION, OURS, USER, WEBHOOK_SECRET, World
 from tests.cluster.harness import People, condition
+from tests.cluster.operator.apps import LabApp
 
 Object = dict[str, Any]
 PATIENCE = 900.0
@@ -34,9 +35,20 @@ class Arrival:
 def settle(world: World, spaces: list[People]) -> None:
     """Have an operator make everything ready that is there before the Projects."""
     with world.site.operator():
-        for people in spaces:
+        for people, app in zip(spaces, world.apps, strict=False):
             people.until("GitHubInstallation", INSTALLATION, is_ready, "Ready", seconds=PATIENCE)
             people.until("GitHubUser", USER, is_ready, "Ready", seconds=PATIENCE)
+            enter_webhook(world.site, people, app)
+
+
+def enter_webhook(site: Site, people: People, app: LabApp) -> None:
+    """Enter at GitHub where an App's webhooks go, as its owner does who reads that in the status."""
+
+    def url(obj: Mapping[str, Any] | None) -> str:
+        return str((((obj or {}).get("status") or {}).get("webhook") or {}).get("url") or "")
+
+    found = people.until("GitHubInstallation", INSTALLATION, lambda obj: url(obj) != "", "a webhook", seconds=PATIENCE)
+    site.hub.control("POST", f"/apps/{app.slug}/webhook", {"url": url(found), "secret": WEBHOOK_SECRET})
 
 
 def is_ready(obj: Mapping[str, Any] | None) -> bool:

@@ -16,6 +16,7 @@ import jwt
 
 from bench.floor import Request, request
 from bench.worlds import World
+from tests.cluster.operator.apps import LabApp
 
 Object = dict[str, Any]
 MINT = re.compile(r"/app/installations/(\d+)/access_tokens$")
@@ -34,14 +35,15 @@ class Replayer:
 
     def requests(self, journal: Sequence[Object]) -> tuple[list[tuple[str, Request]], Counter[str]]:
         """Return the requests of a journal with what each is, and count those that cannot be asked again."""
-        key = self._jwt()
+        keys = {f"app-{app.app_id}": self._jwt(app) for app in self.world.apps}
         found: list[tuple[str, Request]] = []
         left_out: Counter[str] = Counter()
         with httpx.Client(
             verify=ssl.create_default_context(cafile=self.world.site.hub.ca_file), trust_env=False
         ) as client:
-            token = self._token(client, key, journal)
+            token = self._token(client, keys, journal)
             for entry in journal:
+                key = keys.get(entry["credential"], "")
                 method, path = entry["method"], str(entry["path"])
                 bare = path.partition("?")[0]
                 if MINT.search(bare) and method == "POST":
@@ -53,16 +55,16 @@ class Replayer:
                     left_out[f"{method} {bare}"] += 1
         return found, left_out
 
-    def _jwt(self) -> str:
+    def _jwt(self, app: LabApp) -> str:
         now = datetime.fromisoformat(self.world.site.hub.control("GET", "/clock")["now"]).timestamp()
-        claims = {"iss": self.world.app_id, "iat": int(now) - 10, "exp": int(now) + JWT_SECONDS}
-        return jwt.encode(claims, self.world.private_key, algorithm="RS256")
+        claims = {"iss": str(app.app_id), "iat": int(now) - 10, "exp": int(now) + JWT_SECONDS}
+        return jwt.encode(claims, app.private_key, algorithm="RS256")
 
-    def _token(self, client: httpx.Client, key: str, journal: Sequence[Object]) -> str:
+    def _token(self, client: httpx.Client, keys: Mapping[str, str], journal: Sequence[Object]) -> str:
         """Make a token like those that the product read with, where it made any."""
         for entry in journal:
             if MINT.search(str(entry["path"])):
-                answer = client.post(_url(entry), headers=_headers(key))
+                answer = client.post(_url(entry), headers=_headers(keys[entry["credential"]]))
                 return str(answer.raise_for_status().json()["token"])
         return self.world.token
 

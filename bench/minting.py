@@ -13,7 +13,7 @@ from bench.site import Site, site
 from bench.size import Say, Size
 from bench.worlds import APP_SECRET, World
 from tests.cluster.harness import People
-from tests.cluster.operator.apps import put_secret
+from tests.cluster.operator.apps import put_app
 
 # Installations in a namespace: what they ask for with the App's key stays below what a namespace may.
 EACH = 100
@@ -31,10 +31,11 @@ def measure(book: Book, size: Size, say: Say) -> None:
 def once(count: int, say: Say) -> tuple[Arrival, Bare]:
     """Reconcile so many new installations in a lab of their own; return that, and the floor of it."""
     with site() as here:
-        world = accounts(here, count)
-        spaces = [here.people(f"teams-{number}") for number in range(-(-count // EACH))]
-        for people in spaces:
-            put_secret(people, APP_SECRET, world.app_secret)
+        wide = -(-count // EACH)
+        world = accounts(here, count, wide)
+        spaces = [here.people(f"teams-{number}") for number in range(wide)]
+        for people, app in zip(spaces, world.apps, strict=True):
+            put_app(people, app, APP_SECRET)
         # The operator writes its keys at its first start, and that is not what is measured.
         arriving.settle(world, [])
         worlds.send(here, [installation(here, spaces, number) for number in range(count)])
@@ -45,26 +46,34 @@ def once(count: int, say: Say) -> tuple[Arrival, Bare]:
         return arrival, floor
 
 
-def accounts(here: Site, count: int) -> World:
-    """Make so many accounts at GitHub, with a repository and an installation of one App each."""
+def accounts(here: Site, count: int, apps: int) -> World:
+    """Make so many accounts at GitHub, with a repository and an installation of one of some Apps each."""
     seeded = here.hub.seed(
         users=[{"login": "alice"}],
         organizations=[{"login": "team-{n}", "count": count, "members": {"alice": "admin"}}],
-        apps=[worlds.APP],
+        apps=[worlds.app(number) for number in range(apps)],
         repositories=[{"owner": "team-{n}", "name": "app", "count": count, "private": True}],
-        installations=[{"app": worlds.APP["slug"], "account": "team-{n}", "count": count, "repositories": "all"}],
+        installations=[
+            {"app": worlds.slug(number // EACH), "account": team(number), "repositories": "all"}
+            for number in range(count)
+        ],
     )
     return worlds.of(here, seeded)
 
 
+def team(number: int) -> str:
+    """Name an account."""
+    return f"team-{number + 1}"
+
+
 def installation(here: Site, spaces: list[People], number: int) -> Request:
     """Return what makes an installation with one output."""
-    team = f"team-{number + 1}"
+    account = team(number)
     output = {
-        "secretName": f"ci-{team}",
+        "secretName": f"ci-{account}",
         "format": "Token",
-        "repositories": [f"{team}/app"],
+        "repositories": [f"{account}/app"],
         "permissions": {"contents": "read"},
     }
-    spec = {"account": team, "appSecretRef": {"name": APP_SECRET}, "outputs": [output]}
-    return worlds.own(here, "GitHubInstallation", spaces[number // EACH].namespace, team, spec)
+    spec = {"account": account, "appSecretRef": {"name": APP_SECRET}, "outputs": [output]}
+    return worlds.own(here, "GitHubInstallation", spaces[number // EACH].namespace, account, spec)

@@ -42,8 +42,9 @@ def _several(book: Book, key: str, spec: Callable[[int], Object], say: Say, *, c
 def once(count: int, spec: Callable[[int], Object], say: Say) -> tuple[Arrival, Bare]:
     """Reconcile so many new Projects in a lab of their own; return that, and the floor of it."""
     with site() as here:
-        world = worlds.make(here)
-        spaces = world.furnish("many", -(-count // worlds.EACH))
+        wide = -(-count // worlds.EACH)
+        world = worlds.make(here, apps=wide)
+        spaces = world.furnish("many", wide)
         arriving.settle(world, spaces)
         arriving.create(here, spaces, count, spec)
         arrival = arriving.reconciled(here, count)

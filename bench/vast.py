@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bench import worlds
+from bench import arriving, worlds
 from bench.site import Site, metric, site
 from bench.size import Say, Size
 from bench.worlds import ACCOUNT, AHEAD, INSTALLATION, USER, World
@@ -107,9 +107,13 @@ def vast(size: Size, say: Say) -> Vast:
 
 def _make(here: Site, size: Size) -> Vast:
     each = size.vast // SPACES
-    world = worlds.make(here, each)
+    world = worlds.make(here, each, SPACES)
     made = Vast(world, world.furnish("vast", SPACES), each)
     with here.operator():
+        for people, app in zip(made.spaces, world.apps, strict=True):
+            arriving.enter_webhook(here, people, app)
+        for people in made.spaces:
+            people.apply("Project", name(0), spec(0))
         samples = [_sample(made, people) for people in made.spaces]
     asyncio.run(_copy_all(made, samples))
     with here.operator() as mooring:
@@ -142,7 +146,6 @@ def spec(number: int) -> Object:
 
 def _sample(made: Vast, people: People) -> Sample:
     first = name(0)
-    people.apply("Project", first, spec(0))
     deployment = people.until("Deployment", f"{first}-default", lambda obj: obj is not None, seconds=PATIENCE)
     assert deployment is not None
     people.patch("Deployment", f"{first}-default", {"status": as_run(deployment)}, subresource="status")
@@ -175,6 +178,9 @@ async def _copy_all(made: Vast, samples: list[Sample]) -> None:
             user = await cluster.read_own("GitHubUser", sample.people.namespace, USER)
             assert user is not None
             await write_status(cluster, user, {"projects": {**user["status"]["projects"], "global": made.each}})
+            project = await cluster.read_own("Project", sample.people.namespace, name(0))
+            assert project is not None
+            await write_status(cluster, project, _status(made, sample, project, 0))
     finally:
         await connection.close()
 
@@ -183,8 +189,7 @@ async def _copy(made: Vast, connection: Connection, cluster: KubernetesCluster, 
     """Write a Project, its children and what became of them."""
     place = {"namespace": sample.people.namespace, "name": name(number)}
     project = await send(connection, "POST", "Project", place, {"metadata": place, "spec": spec(number)})
-    full_name = f"{ACCOUNT}/app-{number + 1}"
-    status = sample.following.status(project, full_name, made.world.repositories[full_name])
+    status = _status(made, sample, project, number)
     made_of = Ingredients(
         project=Project.model_validate(project),
         generation=project["metadata"]["generation"],
@@ -200,7 +205,12 @@ async def _copy(made: Vast, connection: Connection, cluster: KubernetesCluster, 
     deployment = await cluster.create(children["Deployment"])
     ran = {"status": as_run(deployment)}
     await send(connection, "PATCH", "Deployment", deployment["metadata"], ran, subresource="/status")
-    await write_status(cluster, project, full(status, sample.pushed))
+    await write_status(cluster, project, status)
+
+
+def _status(made: Vast, sample: Sample, project: Object, number: int) -> Object:
+    full_name = f"{ACCOUNT}/app-{number + 1}"
+    return full(sample.following.status(project, full_name, made.world.repositories[full_name]), sample.pushed)
 
 
 def full(status: Object, pushed: Object) -> Object:

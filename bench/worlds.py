@@ -11,7 +11,7 @@ from bench import floor
 from bench.floor import Request, request
 from bench.site import Site
 from tests.cluster.harness import GROUPS, People
-from tests.cluster.operator.apps import put_secret
+from tests.cluster.operator.apps import LabApp, put_app
 
 Object = dict[str, Any]
 ACCOUNT, REPOSITORIES = "acme", 200
@@ -21,63 +21,61 @@ EACH = 500
 AHEAD = 180
 INSTALLATION, USER, GLOBAL, APP_SECRET = "it", "default", "user-default-global-secrets", "app"
 WEBHOOK_SECRET = "the-webhook-secret-of-the-benchmark"  # noqa: S105 - of the lab alone
-APP: Object = {
-    "slug": "ship",
-    "owner": "alice",
-    "permissions": {"contents": "read", "metadata": "read"},
-    "events": ["push", "repository"],
-}
 AT_ONCE = 32
 OURS = "/apis/mooring.dev/v1alpha1"
 
 
 @dataclass
 class World:
-    """An App on an account with repositories, a person's token, and namespaces that have both."""
+    """Apps that are installed on accounts with repositories, and a person's token."""
 
     site: Site
-    app_id: str
-    private_key: str = field(repr=False)
+    apps: list[LabApp] = field(repr=False)
     token: str = field(repr=False)
     repositories: dict[str, int] = field(repr=False)
-    spaces: list[People] = field(default_factory=list, repr=False)
-
-    @property
-    def app_secret(self) -> dict[str, str]:
-        """Return what the Secret of the App holds."""
-        return {"appId": self.app_id, "privateKey": self.private_key, "webhookSecret": WEBHOOK_SECRET}
 
     def furnish(self, prefix: str, count: int) -> list[People]:
-        """Make so many namespaces, with a person's global token and an installation of an own App."""
+        """Make so many namespaces, each with a person's global token and an installation of an App of its own."""
         spaces = [self.site.people(f"{prefix}-{number}") for number in range(count)]
-        for people in spaces:
+        for people, app in zip(spaces, self.apps, strict=True):
             people.secret(GLOBAL, self.token)
             people.apply("GitHubUser", USER, {})
-            put_secret(people, APP_SECRET, self.app_secret)
+            put_app(people, app, APP_SECRET, webhookSecret=WEBHOOK_SECRET)
             people.apply("GitHubInstallation", INSTALLATION, {"account": ACCOUNT, "appSecretRef": {"name": APP_SECRET}})
         return spaces
 
 
-def make(site: Site, repositories: int = REPOSITORIES) -> World:
-    """Make what is at GitHub."""
+def make(site: Site, repositories: int = REPOSITORIES, apps: int = 1) -> World:
+    """Make what is at GitHub: an account with repositories, and Apps that are installed on it."""
     seeded = site.hub.seed(
         users=[{"login": "alice"}],
         organizations=[{"login": ACCOUNT, "members": {"alice": "admin"}}],
-        apps=[APP],
+        apps=[app(number) for number in range(apps)],
         repositories=[
             {"owner": ACCOUNT, "name": "app-{n}", "count": repositories, "private": True, "files": {"a": "x"}}
         ],
-        installations=[{"app": APP["slug"], "account": ACCOUNT, "repositories": "all"}],
+        installations=[{"app": slug(number), "account": ACCOUNT, "repositories": "all"} for number in range(apps)],
     )
     return of(site, seeded)
+
+
+def slug(number: int) -> str:
+    """Name an App."""
+    return f"ship-{number}"
+
+
+def app(number: int) -> Object:
+    """Return an App as it is made at GitHub."""
+    permissions = {"contents": "read", "metadata": "read"}
+    return {"slug": slug(number), "owner": "alice", "permissions": permissions, "events": ["push", "repository"]}
 
 
 def of(site: Site, seeded: Object) -> World:
     """Return a world of what was made at GitHub."""
     site.hub.control("POST", "/clock", {"advance": AHEAD})
-    app = seeded["apps"][APP["slug"]]
+    apps = [LabApp(name, int(one["id"]), str(one["private_key"])) for name, one in seeded["apps"].items()]
     ids = {name: int(one["id"]) for name, one in seeded["repositories"].items()}
-    return World(site, str(app["id"]), str(app["private_key"]), site.hub.token("global", "alice"), ids)
+    return World(site, apps, site.hub.token("global", "alice"), ids)
 
 
 def image(_: int) -> Object:
