@@ -57,6 +57,9 @@ SCENARIOS = (
             "idle_10000_writes",
             "idle_10000_requests",
             "idle_10000_cpu_percent",
+            "push_to_rollout",
+            "push_to_rollout_p99",
+            "github_calls",
         ),
     ),
     Scenario(
@@ -64,7 +67,6 @@ SCENARIOS = (
         "measure",
         ("push_unmatched", "rss_gateway_10000", "rss_gateway_10000_peak", "cold_start_gateway"),
     ),
-    Scenario("rollouts", "measure", ("push_to_rollout", "push_to_rollout_p99", "github_calls")),
     Scenario("peers", "measure", ("peer_flux_burst", "peer_flux_spread", "peer_eso_tokens")),
 )
 

@@ -78,7 +78,7 @@ def reconciled(site: Site, count: int, kind: str = "projects", done: Done = roll
     """Start an operator where there are so many new objects of a kind, and wait until all of them are done."""
     version = version_of(site, kind)
     mark = site.hub.mark()
-    since, started, mooring = now(), time.time(), site.start()
+    since, mooring = now(), site.start()
     try:
         ends = observe(changes(site, kind, version), count, done)
         until = now()
@@ -87,7 +87,7 @@ def reconciled(site: Site, count: int, kind: str = "projects", done: Done = roll
     finally:
         stop(mooring)
     asked = [one for one in site.asked(OPERATOR, since) if one.at <= until]
-    return Arrival(count, ends[-1] - started, ends[-1] - began, [end - began for end in ends], asked, journal)
+    return Arrival(count, ends[-1] - site.started, ends[-1] - began, [end - began for end in ends], asked, journal)
 
 
 def version_of(site: Site, kind: str) -> str:

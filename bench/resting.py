@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 
+from bench import rollouts
 from bench.figures import Book
 from bench.github_floor import MINT
 from bench.site import OPERATOR, Asked, counted, cpu, memory, now, stop
@@ -19,13 +20,14 @@ SWEEPS_AN_HOUR = 3600 / (0.9 * 600)
 
 
 def measure(book: Book, size: Size, say: Say) -> None:
-    """Start an operator, let it come to rest, and watch it rest."""
+    """Start an operator, let it come to rest, watch it rest, and push."""
     world = vast(size, say)
     hub, count = world.site.hub, world.count
-    since, mark, began, mooring = now(), hub.mark(), time.monotonic(), world.site.start()
+    since, mark, mooring = now(), hub.mark(), world.site.start()
     try:
         wait_ready(mooring, PATIENCE)
-        seconds = world.all_done(mooring, began)
+        world.all_done(mooring)
+        seconds = time.time() - world.site.started
         world.rest(mooring)
         journal = hub.journal(mark)
         written = world.site.writes(OPERATOR, since)
@@ -38,6 +40,7 @@ def measure(book: Book, size: Size, say: Say) -> None:
         idle(book, size, say, world, mooring)
         book.add("rss_operator_10000", memory(mooring), "MiB", n=count)
         book.add("rss_operator_10000_peak", memory(mooring, "VmHWM"), "MiB", n=count)
+        rollouts.measure(book, size, say, world, mooring)
     finally:
         stop(mooring)
 

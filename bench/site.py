@@ -32,6 +32,7 @@ from tests.cluster.process import (
 )
 
 OPERATOR = f"system:serviceaccount:{SYSTEM}:mooring-operator"
+ADMIN = "lab:admin"
 GATEWAY = f"system:serviceaccount:{SYSTEM}:mooring-gateway"
 PUBLIC_URL = "https://mooring.example.com"
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
@@ -52,7 +53,9 @@ class Asked:
     name: str
     namespace: str
     uri: str
+    # When it came, and when it was answered.
     at: str
+    ended: str
 
     @property
     def sort(self) -> tuple[str, str, str]:
@@ -69,6 +72,8 @@ class Site:
     hub: Hub
     access: Access
     folder: Path
+    # When the last operator was started, by the clock.
+    started: float = 0.0
     _kubeconfigs: dict[str, Path] = field(default_factory=dict, repr=False)
 
     @property
@@ -103,7 +108,9 @@ class Site:
             MOORING_LOG_LEVEL="info",
             **{"MOORING_PUBLIC_BASE_URL": PUBLIC_URL, **settings},
         )
-        return start_operator(environment, Path(tempfile.mkdtemp(prefix="operator-", dir=self.folder)))
+        folder = Path(tempfile.mkdtemp(prefix="operator-", dir=self.folder))
+        self.started = time.time()
+        return start_operator(environment, folder)
 
     @contextmanager
     def operator(self, **settings: str) -> Iterator[Mooring]:
@@ -148,6 +155,7 @@ def _asked(entry: Mapping[str, Any]) -> Asked:
         of.get("namespace", ""),
         entry["requestURI"],
         entry["requestReceivedTimestamp"],
+        entry["stageTimestamp"],
     )
 
 
@@ -218,8 +226,3 @@ def logged_at(mooring: Mooring, text: str) -> float:
 def now() -> str:
     """Return the time as the audit log writes it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def wall() -> float:
-    """Return the seconds of the wall clock, which the log's times are compared with."""
-    return time.time()

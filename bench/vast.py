@@ -67,13 +67,12 @@ class Vast:
         """Return how many clone Secrets there are."""
         return len(self.spaces) * -(-self.each // MOST)
 
-    def all_done(self, mooring: Mooring, began: float) -> float:
-        """Wait until the operator has run for every Project and has nothing to do; return the seconds that took."""
+    def all_done(self, mooring: Mooring) -> None:
+        """Wait until the operator has run for every Project and has nothing to do."""
         deadline = time.monotonic() + PATIENCE
         while metric(mooring, RUNS, 'kind="Project"') < self.count or metric(mooring, DEPTH):
             assert time.monotonic() < deadline and mooring.process.poll() is None, mooring.log[-4000:]  # noqa: PT018
             time.sleep(LOOKS)
-        return time.monotonic() - began
 
     def rest(self, mooring: Mooring) -> None:
         """Wait until the operator runs nothing more, and has swept everything once."""
@@ -117,7 +116,7 @@ def _make(here: Site, size: Size) -> Vast:
         samples = [_sample(made, people) for people in made.spaces]
     asyncio.run(_copy_all(made, samples))
     with here.operator() as mooring:
-        made.all_done(mooring, time.monotonic())
+        made.all_done(mooring)
         made.rest(mooring)
     return made
 
