@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import uuid
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +24,7 @@ from tests.cluster.process import Mooring
 
 # So many writes of Deployments make the floor, each of another one.
 PATCHES = 200
+QUESTION = re.compile(r"/repositories/(\d+)/(?:git/ref|compare)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def measure(book: Book, size: Size, say: Say, world: Vast, mooring: Mooring) -> 
     pushed = [push(world, number) for number in range(size.rollouts)]
     journal = world.site.hub.journal(mark)
     mooring.stop()
-    seconds = [took - read for took, read in zip(delays(world, pushed, since), reads(pushed, journal), strict=True)]
+    seconds = [took - asked for took, asked in zip(delays(world, pushed, since), answers(pushed, journal), strict=True)]
     patch = patches(world)
     p50, p99 = percentile(seconds, 0.5), percentile(seconds, 0.99)
     say(f"  a rollout {1000 * p50:.1f} ms (p99 {1000 * p99:.1f}), one PATCH {1000 * patch.p50:.2f} ms")
@@ -98,14 +101,13 @@ def _ends(asked: Sequence[Asked], resource: str, subresource: str) -> dict[tuple
     }
 
 
-def reads(pushed: Sequence[Pushed], journal: Sequence[Object]) -> list[float]:
-    """Return for each push the seconds that GitHub took for the read of the head."""
-    found: dict[str, float] = {}
+def answers(pushed: Sequence[Pushed], journal: Sequence[Object]) -> list[float]:
+    """Return for each push the seconds that GitHub itself took to tell the head, and what came with it."""
+    spent: defaultdict[str, float] = defaultdict(float)
     for entry in journal:
-        place, _, rest = str(entry["path"]).partition("/git/ref/")
-        if rest:
-            found.setdefault(place.rpartition("/")[2], float(entry["seconds"]))
-    return [found[str(one.repository)] for one in pushed]
+        if found := QUESTION.search(str(entry["path"])):
+            spent[found[1]] += float(entry["seconds"])
+    return [spent[str(one.repository)] for one in pushed]
 
 
 def patches(world: Vast) -> Timing:

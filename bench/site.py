@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench.sink import sink
 from lab import Lab
 from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
@@ -34,7 +35,6 @@ from tests.cluster.process import (
 OPERATOR = f"system:serviceaccount:{SYSTEM}:mooring-operator"
 ADMIN = "lab:admin"
 GATEWAY = f"system:serviceaccount:{SYSTEM}:mooring-gateway"
-PUBLIC_URL = "https://mooring.example.com"
 WRITES = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 # Far more than what is measured asks for: what is measured is the product, not GitHub's patience.
 LIMITS = {"authenticated": 10_000_000, "points_per_minute": 10_000_000, "anonymous": 1_000_000}
@@ -72,6 +72,8 @@ class Site:
     hub: Hub
     access: Access
     folder: Path
+    # Where webhooks go.
+    public_url: str
     # When the last operator was started, by the clock.
     started: float = 0.0
     _kubeconfigs: dict[str, Path] = field(default_factory=dict, repr=False)
@@ -106,7 +108,8 @@ class Site:
             self.lab,
             self.kubeconfig("mooring-operator"),
             MOORING_LOG_LEVEL="info",
-            **{"MOORING_PUBLIC_BASE_URL": PUBLIC_URL, **settings},
+            MOORING_DEVELOPMENT="true",  # the address of this machine has no certificate; it changes nothing else
+            **{"MOORING_PUBLIC_BASE_URL": self.public_url, **settings},
         )
         folder = Path(tempfile.mkdtemp(prefix="operator-", dir=self.folder))
         self.started = time.time()
@@ -178,7 +181,8 @@ def site() -> Iterator[Site]:
                 install_kinds(kube)
                 install_roles(kube)
                 hub.control("POST", "/limits", LIMITS)
-                yield Site(lab, kube, hub, access, folder)
+                with sink() as url:
+                    yield Site(lab, kube, hub, access, folder, url)
             finally:
                 hub.close()
                 kube.close()
