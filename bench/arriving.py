@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import worlds
-from bench.site import BEGINS, OPERATOR, Asked, Site, counted, logged_at, now, stop
+from bench.site import BEGINS, OPERATOR, Asked, Site, counted, cpu, logged_at, now, stop
 from bench.worlds import INSTALLATION, OURS, USER, WEBHOOK_SECRET, World
 from tests.cluster.harness import People, condition
 from tests.cluster.operator.apps import LabApp
@@ -26,6 +26,8 @@ class Arrival:
     # From the start of the process, and from the moment at which it had read what there is.
     with_start: float
     seconds: float
+    # What the process used of one core until then.
+    cpu: float
     # Seconds after that moment at which each was done.
     moments: list[float] = field(repr=False)
     asked: list[Asked] = field(repr=False)
@@ -81,13 +83,15 @@ def reconciled(site: Site, count: int, kind: str = "projects", done: Done = roll
     since, mooring = now(), site.start()
     try:
         ends = observe(changes(site, kind, version), count, done)
-        until = now()
+        until, used = now(), cpu(mooring)
         journal = site.hub.journal(mark)
         began = logged_at(mooring, BEGINS)
     finally:
         stop(mooring)
     asked = [one for one in site.asked(OPERATOR, since) if one.at <= until]
-    return Arrival(count, ends[-1] - site.started, ends[-1] - began, [end - began for end in ends], asked, journal)
+    return Arrival(
+        count, ends[-1] - site.started, ends[-1] - began, used, [end - began for end in ends], asked, journal
+    )
 
 
 def version_of(site: Site, kind: str) -> str:
@@ -125,5 +129,7 @@ def told(arrival: Arrival, what: str) -> str:
     """Say in a line what the operator did."""
     asked = ", ".join(f"{n} {' '.join(sort).strip()}" for sort, n in counted(arrival.asked).most_common(8))
     each = 1000 * arrival.seconds / arrival.count
-    took = f"{arrival.seconds:.2f} s ({each:.2f} ms each), {arrival.with_start:.2f} s with start"
+    took = (
+        f"{arrival.seconds:.2f} s ({each:.2f} ms each), {arrival.with_start:.2f} s with start, {arrival.cpu:.1f} s CPU"
+    )
     return f"{arrival.count} {what} in {took}; {asked}; {len(arrival.journal)} to GitHub"

@@ -37,6 +37,7 @@ def _several(book: Book, key: str, spec: Callable[[int], Object], say: Say, *, c
     ratios = [ratio(arrival.with_start, floor.seconds, key) for arrival, floor in both]
     book.add(f"{key}_with_start", ratios, "x", n=count, floor=seconds)
     book.add(f"{key}_seconds", [arrival.seconds for arrival, _ in both], "s", n=count, floor=seconds)
+    book.add(f"{key}_cpu_seconds", [arrival.cpu for arrival, _ in both], "s", n=count)
 
 
 def once(count: int, spec: Callable[[int], Object], say: Say) -> tuple[Arrival, Bare]:
@@ -63,6 +64,7 @@ def growth(book: Book, size: Size, say: Say) -> None:
     # Those that are compared, on both sides of the longest: so a machine that changes meanwhile is seen.
     for count in (*size.growth, some):
         arrival, floor = once(count, worlds.sourced, say)
+        ratio(arrival.seconds, floor.seconds, f"{count} Projects")
         each.setdefault(count, []).append(1000 * arrival.seconds / count)
         floors.setdefault(count, []).append(1000 * floor.seconds / count)
     for count in size.growth:
