@@ -28,8 +28,6 @@ class Arrival:
     seconds: float
     # What the process used of one core until then.
     cpu: float
-    # Seconds after that moment at which each was done.
-    moments: list[float] = field(repr=False)
     asked: list[Asked] = field(repr=False)
     journal: list[Object] = field(repr=False)
 
@@ -82,7 +80,7 @@ def reconciled(site: Site, count: int, kind: str = "projects", done: Done = roll
     mark = site.hub.mark()
     since, mooring = now(), site.start()
     try:
-        ends = observe(changes(site, kind, version), count, done)
+        end = observe(changes(site, kind, version), count, done)
         until, used = now(), cpu(mooring)
         journal = site.hub.journal(mark)
         began = logged_at(mooring, BEGINS)
@@ -101,15 +99,15 @@ def version_of(site: Site, kind: str) -> str:
     return str(body["metadata"]["resourceVersion"])
 
 
-def observe(objects: Iterator[Object], count: int, done: Done) -> list[float]:
-    """Read what changes until so many objects are done; return when each was, by the clock, in that order."""
-    ends: dict[tuple[str, str], float] = {}
+def observe(objects: Iterator[Object], count: int, done: Done) -> float:
+    """Read what changes until so many objects are done; return when the last was, by the clock."""
+    ended: set[tuple[str, str]] = set()
     for obj in objects:
         if done(obj):
-            ends.setdefault((obj["metadata"]["namespace"], obj["metadata"]["name"]), time.time())
-            if len(ends) == count:
-                return list(ends.values())
-    raise AssertionError(f"only {len(ends)} of {count} objects were reconciled within {PATIENCE:.0f} s")
+            ended.add((obj["metadata"]["namespace"], obj["metadata"]["name"]))
+            if len(ended) == count:
+                return time.time()
+    raise AssertionError(f"only {len(ended)} of {count} objects were reconciled within {PATIENCE:.0f} s")
 
 
 def changes(site: Site, kind: str, version: str) -> Iterator[Object]:
