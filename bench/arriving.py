@@ -87,9 +87,7 @@ def reconciled(site: Site, count: int, kind: str = "projects", done: Done = roll
     finally:
         stop(mooring)
     asked = [one for one in site.asked(OPERATOR, since) if one.at <= until]
-    return Arrival(
-        count, ends[-1] - site.started, ends[-1] - began, used, [end - began for end in ends], asked, journal
-    )
+    return Arrival(count, end - site.started, end - began, used, asked, journal)
 
 
 def version_of(site: Site, kind: str) -> str:

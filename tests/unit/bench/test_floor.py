@@ -72,7 +72,7 @@ def test_it_is_over_when_the_last_of_all_is_done() -> None:
     def obj(name: str, *, done: bool) -> dict[str, object]:
         return {"metadata": {"namespace": "n", "name": name}, "done": done}
 
-    changes = [obj("a", done=False), obj("a", done=True), obj("a", done=True), obj("b", done=True), obj("c", done=True)]
+    changes = [obj("x", done=False), obj("a", done=True), obj("a", done=True), obj("b", done=True), obj("c", done=True)]
     left = iter(changes)
     observe(left, 2, lambda one: bool(one["done"]))
     assert [one["metadata"] for one in left] == [{"namespace": "n", "name": "c"}]
