@@ -109,6 +109,10 @@ test-kind: $(READY) ## The story on a cluster of kind, as on somebody's own (Doc
 	@$(PY) -m lab build kubectl helm
 	@$(PY) tests/suites.py kind
 
+.PHONY: bench
+bench: tools ## Measure speed and size against the floor of this machine (under 25 min; QUICK=1: under 5)
+	@$(PY) -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
 .PHONY: unit
 unit: $(READY) ## Unit tests alone (about a minute)
 	@$(PY) -m pytest -q tests/unit

@@ -17,7 +17,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 ROOT_ON_LINUX = sys.platform == "linux" and os.geteuid() == 0
 PYTEST = (sys.executable, "-m", "pytest", "-q")
-CODE = ("operator", "lab", "tests")
+CODE = ("operator", "lab", "tests", "bench")
 
 
 @dataclass(frozen=True)

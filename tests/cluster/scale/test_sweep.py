@@ -8,7 +8,6 @@ form in which it would have written them.
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import re
 import time
@@ -16,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +26,10 @@ from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
 from mooring.cluster.client import KubernetesCluster
 from mooring.cluster.connection import Connection
-from mooring.domain.conditions import timestamp
 from mooring.domain.names import clone_secret
-from mooring.domain.projects import Ingredients, SourceFacts
+from mooring.domain.projects import Ingredients
 from mooring.domain.rendering import wanted
 from mooring.domain.resources.project import Project
-from mooring.domain.resources.project_status import RevisionStatus
-from mooring.domain.webhooks.following import proven_facts
-from mooring.domain.webhooks.keys import Keys, prove
 from mooring.services.clock import SystemClock
 from tests.cluster.conftest import Kube, install_kinds
 from tests.cluster.harness import Hub, Object, People
@@ -49,7 +44,8 @@ from tests.cluster.process import (
     start_operator,
     wait_ready,
 )
-from tests.cluster.scale.test_ten_thousand import memory, send, told, write_status
+from tests.cluster.scale.copies import Following, send, write_status
+from tests.cluster.scale.test_ten_thousand import memory, told
 
 pytestmark = pytest.mark.vast
 
@@ -186,17 +182,7 @@ def make(people: People, number: int) -> None:
     people.apply("Project", name(number), spec(number))
 
 
-@dataclass(frozen=True)
-class Sample:
-    """What the operator made of the first Project of a namespace, and what the others are signed with."""
-
-    people: People
-    project: Object
-    installation: Object
-    keys: Keys
-
-
-def sample_of(world: World, people: People) -> Sample:
+def sample_of(world: World, people: People) -> Following:
     """Wait until the operator has rolled it out; nothing runs it."""
 
     def there(found: Object | None) -> bool:
@@ -206,10 +192,10 @@ def sample_of(world: World, people: People) -> Sample:
     installation = people.get("GitHubInstallation", "it")
     assert project is not None
     assert installation is not None
-    return Sample(people, project, installation, keys_of(world.kube))
+    return Following(world.hub, project, installation, keys_of(world.kube), AHEAD)
 
 
-async def copy_all(world: World, samples: list[Sample]) -> None:
+async def copy_all(world: World, samples: list[Following]) -> None:
     """Write the others over many connections, as an administrator; each namespace's in their order."""
     connection = await Connection.open({"KUBECONFIG": world.kube.kubeconfig})
     cluster = KubernetesCluster(connection, SystemClock(), instance="tests")
@@ -227,60 +213,25 @@ async def copy_all(world: World, samples: list[Sample]) -> None:
         await connection.close()
 
 
-async def copy(world: World, connection: Connection, cluster: KubernetesCluster, sample: Sample, number: int) -> None:
+async def copy(
+    world: World, connection: Connection, cluster: KubernetesCluster, sample: Following, number: int
+) -> None:
     """Write a Project with its Deployment and its status."""
-    place = {"namespace": sample.people.namespace, "name": name(number)}
+    place = {"namespace": sample.project["metadata"]["namespace"], "name": name(number)}
     project = await send(connection, "POST", "Project", place, {"metadata": place, "spec": spec(number)})
-    status = copied(world, sample, project, number)
-    source, uid = status["source"], str(sample.installation["metadata"]["uid"])
-    facts = SourceFacts(
-        provider=source["provider"],
-        full_name=source["fullName"],
-        url=f"{world.hub.web_url}/{source['fullName']}.git",
-        branch=source["branch"],
-        decided_sha=source["decidedSha"],
-        head_sha=source["headSha"],
-        repository_id=source["repositoryId"],
-    )
+    full_name = f"acme/app-{number + 1}"
+    status = sample.status(project, full_name, world.repositories[full_name])
     made_of = Ingredients(
         project=Project.model_validate(project),
         generation=project["metadata"]["generation"],
         token=None,
-        source=facts,
+        source=sample.facts(status),
         token_fetches=False,
         service_account=None,
-        clone_secret=clone_secret(uid, number // MOST),
+        clone_secret=clone_secret(str(sample.installation["metadata"]["uid"]), number // MOST),
     )
-    revision = RevisionStatus.model_validate(status["revision"])
-    await cluster.create(wanted(made_of, revision, None)["Deployment"])
+    await cluster.create(wanted(made_of, sample.revision, None)["Deployment"])
     await write_status(cluster, project, status)
-
-
-def copied(world: World, sample: Sample, project: Object, number: int) -> Object:
-    """Return the first one's status, for another repository: proven an hour ago, and read just now."""
-    status = json.loads(json.dumps(sample.project["status"]).replace(f'"{name(0)}-', f'"{name(number)}-'))
-    repository_id = world.repositories[f"acme/app-{number + 1}"]
-    proven = proven_facts(
-        project,
-        sample.installation,
-        sample.keys,
-        default_api=world.hub.api_url,
-        repository_id=repository_id,
-        branch="main",
-    )
-    assert proven is not None
-    now = datetime.now(UTC)
-    status["source"] |= {
-        "repositoryId": repository_id,
-        "nodeId": None,
-        "fullName": f"acme/app-{number + 1}",
-        "proof": prove(sample.keys, proven),
-        "provenAt": timestamp(now - timedelta(hours=1)),
-        "readAt": timestamp(now + timedelta(seconds=AHEAD)),
-    }
-    for one in status["conditions"]:
-        one["message"] = str(one["message"]).replace("acme/app-1,", f"acme/app-{number + 1},")
-    return dict(status)
 
 
 def push(world: World) -> str:

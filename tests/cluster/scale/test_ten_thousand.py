@@ -11,7 +11,7 @@ import base64
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,7 +25,6 @@ from lab.kubernetes.identity import service_account_kubeconfig
 from lab.kubernetes.kubeconfig import Access
 from mooring.cluster.client import KubernetesCluster
 from mooring.cluster.connection import Connection
-from mooring.cluster.kinds import RESOURCES
 from mooring.domain.names import ORIGIN_KEY, token_secret
 from mooring.domain.projects import Ingredients
 from mooring.domain.rendering import wanted
@@ -35,6 +34,7 @@ from mooring.services.clock import SystemClock
 from tests.cluster.conftest import Kube, install_kinds
 from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.process import SYSTEM, Mooring, operator_environment, running_operator, start_operator, wait_ready
+from tests.cluster.scale.copies import as_run, send, write_status
 from tests.cluster.scale.test_rotation import PROJECTS as EACH
 from tests.cluster.scale.test_rotation import reached
 
@@ -217,12 +217,6 @@ def sample_of(people: People, token: str) -> Sample:
     return Sample(people, token, project, ran, base64.b64decode(secret["data"][ORIGIN_KEY]).decode())
 
 
-def as_run(deployment: Object) -> dict[str, int]:
-    """Return the status of a Deployment whose pods run."""
-    counted = dict.fromkeys(("replicas", "updatedReplicas", "readyReplicas", "availableReplicas"), 1)
-    return {"observedGeneration": deployment["metadata"]["generation"], **counted}
-
-
 async def copy_all(world: World, samples: list[Sample]) -> None:
     """Write what the operator would have, over many connections, as an administrator."""
     connection = await Connection.open({"KUBECONFIG": world.kube.kubeconfig})
@@ -266,33 +260,6 @@ async def copy(connection: Connection, cluster: KubernetesCluster, sample: Sampl
     await send(connection, "PATCH", "Deployment", deployment["metadata"], ran, subresource="/status")
     status = json.loads(json.dumps(sample.project["status"]).replace(f'"{FIRST}-', f'"{name}-'))
     await write_status(cluster, project, status)
-
-
-async def send(
-    connection: Connection, method: str, kind: str, place: Mapping[str, str], body: Object, *, subresource: str = ""
-) -> Object:
-    """Create an object, or merge something into one."""
-    resource = RESOURCES[kind]
-    path, form = resource.collection(place["namespace"]), "application/json"
-    if method == "PATCH":
-        path, form = f"{path}/{place['name']}{subresource}", "application/merge-patch+json"
-    named = {"apiVersion": resource.api_version, "kind": resource.kind, **body}
-    answer = await connection.request(method, path, json.dumps(named).encode(), content_type=form)
-    assert answer.status in {200, 201}, answer.status
-    return dict(json.loads(answer.body))
-
-
-async def write_status(cluster: KubernetesCluster, obj: Object, status: Object) -> None:
-    """Write a status."""
-    metadata = obj["metadata"]
-    await cluster.write_status(
-        obj["kind"],
-        metadata["namespace"],
-        metadata["name"],
-        status,
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-    )
 
 
 # --- what is measured ---

@@ -1,0 +1,45 @@
+"""How much is measured: all that the figures' names say, or a part of it for a quick look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+# Shows progress: one line.
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """Counts of objects and requests, and how often each short measurement is made."""
+
+    reconciled: int = 2_000
+    reconciled_image: int = 2_000
+    # The points of the picture: the last over the one before is the growth.
+    growth: tuple[int, ...] = (100, 1_000, 10_000)
+    installations: int = 500
+    vast: int = 10_000
+    idle_seconds: float = 180.0
+    rollouts: int = 60
+    burst: int = 3_000
+    spread: int = 3_000
+    spread_projects: int = 1_000
+    unmatched: int = 60_000
+    runs: int = 3
+
+
+FULL = Size()
+QUICK = Size(
+    reconciled=300,
+    reconciled_image=300,
+    growth=(100, 400),
+    installations=60,
+    vast=500,
+    idle_seconds=15.0,
+    rollouts=30,
+    burst=600,
+    spread=600,
+    spread_projects=200,
+    unmatched=10_000,
+    runs=1,
+)
