@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
     from mooring.settings import Command, Settings
 
 OK, NO, BAD_INPUT = 0, 1, 2
@@ -78,7 +80,10 @@ def _add_process(
 
 
 def _run_process(
-    name: "Command", serve: "Callable[[Settings], Coroutine[Any, Any, int]]", ended: Callable[[Exception], int]
+    name: "Command",
+    serve: "Callable[[Settings], Coroutine[Any, Any, int]]",
+    ended: Callable[[Exception], int],
+    loop: "Callable[[], AbstractEventLoop] | None" = None,
 ) -> int:
     """Read the settings, and serve by them; `ended` tells of what ends the process by itself."""
     import asyncio
@@ -92,7 +97,8 @@ def _run_process(
         return _refuse(problem)
     logs.configure(settings.log_level)
     try:
-        return asyncio.run(serve(settings))
+        with asyncio.Runner(loop_factory=loop) as runner:
+            return runner.run(serve(settings))
     except Exception as problem:  # noqa: BLE001 - the edge of the process: what is not known is logged with its trace
         return ended(problem)
 
@@ -179,10 +185,12 @@ async def _serve_operator(settings: "Settings") -> int:
 
 
 def _gateway(_: argparse.Namespace) -> int:
+    import uvloop
+
     from mooring.gateway.files import raise_files_limit
 
     raise_files_limit()
-    return _run_process("gateway", _serve_gateway, _gateway_ended)
+    return _run_process("gateway", _serve_gateway, _gateway_ended, uvloop.new_event_loop)
 
 
 def _gateway_ended(problem: Exception) -> int:

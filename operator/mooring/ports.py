@@ -6,7 +6,7 @@ A method raises one of `domain.errors` and nothing else that a service would hav
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -434,8 +434,8 @@ class Receiver(Protocol):
         """Return the hook of an address (None: the operator's own App); None where there is none."""
         ...
 
-    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
-        """Record what a delivery said, whose signature was verified; it is answered when that is stored."""
+    def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict | Awaitable[Verdict]:
+        """Record what a delivery said, whose signature was verified; at once where nothing has to be stored."""
         ...
 
 

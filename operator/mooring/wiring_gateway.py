@@ -91,11 +91,11 @@ class Gateway:
         """Return the hook of an address (None: the operator's own App); None where there is none."""
         return self._parts.receiver.hook(path_id) if self._parts is not None else None
 
-    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
+    def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict | Awaitable[Verdict]:
         """Record what a delivery said, whose signature was verified."""
         if self._parts is None:
             return Verdict(503, "unavailable", "Mooring is not ready yet.")
-        return await self._parts.receiver.take(hook, event, delivery=delivery)
+        return self._parts.receiver.take(hook, event, delivery=delivery)
 
     # --- from the start to the end ---
 

@@ -144,7 +144,11 @@ class Connection:
                 self._credentials.refused()
             yield response
         finally:
-            response.close()  # not released: an unfinished watch must not go back to the pool
+            # Not released: an unfinished watch must not go back to the pool. Nor is the server's goodbye waited for: it
+            # may come when the process has no event loop any more, which uvloop takes for a failure.
+            if response.connection is not None and response.connection.transport is not None:
+                response.connection.transport.abort()
+            response.close()
 
     async def _headers(self, accept: str) -> dict[str, str]:
         token = await self._credentials.header()

@@ -32,7 +32,7 @@ STATUS_WORDS = {True: "True", False: "False", None: "Unknown"}
 
 def timestamp(at: datetime) -> str:
     """Write a time as Kubernetes does."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{at.astimezone(UTC).isoformat(timespec='seconds')[:-6]}Z"
 
 
 def merge(

@@ -2,15 +2,19 @@
 
 import json
 import math
-from dataclasses import dataclass
-
-from aiohttp import web
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import NamedTuple
 
 from mooring.observability.gateway_metrics import Outcome
 
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+# Most answers are the same few.
+_REMEMBERED = 256
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+
+class Answer(NamedTuple):
     """An answer, before it is HTTP."""
 
     status: int
@@ -28,27 +32,33 @@ class Refused(Exception):
         self.answer = Answer(status, outcome, sentence, retry_after)
 
 
-class Request(web.BaseRequest):
-    """A request whose answer says nothing of versions."""
+def as_bytes(answer: Answer, seconds: int, *, close: bool, bodiless: bool = False) -> bytes:
+    """Write an answer as HTTP, at a time in seconds since 1970; nobody may keep it, and it says nothing of versions."""
+    head, body = _written(answer, close)
+    date = _date(seconds)
+    return head + date if bodiless else head + date + body
 
-    async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        # The library adds it last, and has no setting for it.
-        response.headers.pop("Server", None)
 
-
-def as_response(answer: Answer, *, close: bool) -> web.Response:
-    """Write an answer as HTTP; nobody may keep it."""
+@lru_cache(_REMEMBERED)
+def _written(answer: Answer, close: bool) -> tuple[bytes, bytes]:
     content = {"outcome": str(answer.outcome), "message": answer.sentence}
-    response = web.Response(
-        body=json.dumps(content).encode() + b"\n",
-        status=answer.status,
-        content_type="application/json",
-        headers={"Cache-Control": "no-store"},
-    )
-    if answer.status == 405:
-        response.headers["Allow"] = "POST"
+    body = json.dumps(content).encode() + b"\n"
+    lines = {
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        "Cache-Control": "no-store",
+    }
+    if answer.status == HTTPStatus.METHOD_NOT_ALLOWED:
+        lines["Allow"] = "POST"
     if answer.retry_after is not None:
-        response.headers["Retry-After"] = str(max(1, math.ceil(answer.retry_after)))
+        lines["Retry-After"] = str(max(1, math.ceil(answer.retry_after)))
     if close:
-        response.force_close()
-    return response
+        lines["Connection"] = "close"
+    status = HTTPStatus(answer.status)
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"HTTP/1.1 {status.value} {status.phrase}\r\n{head}".encode(), body
+
+
+@lru_cache(1)
+def _date(seconds: int) -> bytes:
+    return f"Date: {formatdate(seconds, usegmt=True)}\r\n\r\n".encode()

@@ -35,14 +35,17 @@ class Buckets:
 
     def take(self, key: Hashable, now: float) -> float:
         """Take one out and return 0, or return in how many seconds there is one."""
-        if wait := self.wait(key, now):
-            self._buckets.move_to_end(key)
-            return wait
-        bucket = self._buckets.setdefault(key, _Bucket(self._burst, now))
-        bucket.left, bucket.at = self._left(bucket, now) - 1, now
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            self._buckets[key] = _Bucket(self._burst - 1, now)
+            if len(self._buckets) > self._size:
+                self._buckets.popitem(last=False)
+            return 0.0
         self._buckets.move_to_end(key)
-        if len(self._buckets) > self._size:
-            self._buckets.popitem(last=False)
+        left = self._left(bucket, now)
+        if left < 1:
+            return (1 - left) / self._a_second
+        bucket.left, bucket.at = left - 1, now
         return 0.0
 
     def _left(self, bucket: _Bucket, now: float) -> float:

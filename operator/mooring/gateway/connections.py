@@ -1,31 +1,44 @@
 """The connections: how many there are, how long each may take for what, and what each of them holds.
 
-aiohttp bounds a header's length and a stream's buffer. It has no limit for the time that headers or a body take, none
-for connections, and none for what all of them hold together; those are here, around its protocol.
+A connection reads into a buffer that all share, has its bytes parsed by llhttp, and answers in the same turn wherever
+nothing has to be waited for. What a parser does not bound is bounded here: the time that headers or a body take, what
+is sent without being of use, what is sent before the answer to what came first.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import time
+from collections import deque
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Any
+from typing import cast
 
-from aiohttp import StreamReader, web
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from mooring.gateway.answers import Answer, Request, as_response
-from mooring.gateway.lanes import Holding, Lanes
+from mooring.gateway.answers import CONTINUE, Answer, as_bytes
+from mooring.gateway.deliveries import Deliveries
+from mooring.gateway.lanes import Lanes
 from mooring.gateway.limits import KIB, Limits
+from mooring.gateway.request import Request
 from mooring.observability.gateway_metrics import Cut, GatewayMetrics, Outcome
 
 log = logging.getLogger(__name__)
 
 # Of one read. asyncio's own is sixteen times as much, which a thousand connections could make us hold at once.
 READ_BYTES = 16 * KIB
-_LONGEST_LINE = 2 * KIB
+# Answers that nobody reads; beyond that nothing more is answered on a connection.
+_UNREAD_BYTES = 16 * KIB
+_LONGEST_TARGET = 2 * KIB
 _LONGEST_FIELD = 4 * KIB
 _MOST_FIELDS = 64
+
+_NO_HTTP = Answer(400, Outcome.MALFORMED, "this is no HTTP request that can be read")
+_NO_BODY = Answer(400, Outcome.MALFORMED, "the body is not what its headers say")
+
+
+class _Malformed(Exception):
+    """The parser took what is nothing that we take."""
 
 
 class Gate:
@@ -38,7 +51,10 @@ class Gate:
         self.lanes = Lanes(limits)
         # One for all: what was read is copied out of it before anything else is read.
         self.buffer = bytearray(READ_BYTES)
+        # Whether connections are closed as soon as they have their answer.
+        self.is_ending = False
         self._open: set[Connection] = set()
+        self._empty = asyncio.Event()
         # Those without a complete request, the one that has been so for longest first.
         self._incomplete: dict[Connection, None] = {}
         metrics.watch_connections(lambda: len(self._open))
@@ -54,6 +70,8 @@ class Gate:
         """Forget a connection. To do it twice is fine."""
         self._open.discard(connection)
         self._incomplete.pop(connection, None)
+        if not self._open:
+            self._empty.set()
 
     def waits(self, connection: Connection) -> None:
         """Note that a connection has no complete request from now on."""
@@ -71,52 +89,62 @@ class Gate:
         for connection in list(self._incomplete):
             connection.check(now)
 
+    async def end(self, seconds: float) -> None:
+        """Close all connections, those with a request once it is answered, and all of them after so many seconds."""
+        self.is_ending = True
+        for connection in list(self._open):
+            connection.end()
+        if self._open:
+            self._empty.clear()
+            try:
+                await asyncio.wait_for(self._empty.wait(), seconds)
+            except TimeoutError:
+                log.warning("%d connections were closed without an answer", len(self._open))
+        for connection in list(self._open):
+            connection.abort()
 
-class Connection(web.RequestHandler, asyncio.BufferedProtocol):
-    """One connection: aiohttp's protocol, watched. It reads into a buffer of ours, which bounds each read."""
 
-    __slots__ = (
-        "_answered",
-        "_body",
-        "_content",
-        "_gate",
-        "_head_since",
-        "_idle_since",
-        "_is_held",
-        "_unclaimed",
-        "is_broken",
-    )
+class Connection(asyncio.BufferedProtocol):
+    """One connection. It reads into a buffer of ours, which bounds each read."""
 
-    def __init__(self, manager: web.Server, gate: Gate, *, loop: asyncio.AbstractEventLoop, **options: Any) -> None:
-        super().__init__(manager, loop=loop, **options)
+    def __init__(self, gate: Gate, deliveries: Deliveries) -> None:
         self._gate = gate
-        # When the present request's headers began; None where none has.
+        self._deliveries = deliveries
+        self._parser = HttpRequestParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._peer = "unknown"
+        # What was parsed and is not answered, in its order; of the last one something may be missing.
+        self._requests: deque[Request] = deque()
+        # Where an answer is waited for, or those before are not read.
+        self._task: asyncio.Task[None] | None = None
+        self._is_clogged = False
+        # What came meanwhile, and is not parsed before.
+        self._ahead = bytearray()
+        # When the present request's headers began, and how long they are; None where none has.
         self._head_since: float | None = None
+        self._head_bytes = 0
         self._idle_since = 0.0
-        # Bytes that belong to no request that is under way.
-        self._unclaimed = 0
-        self._is_held = False
-        # Of the request that is under way, or was last: its body and what that holds.
-        self._content: StreamReader | None = None
-        self._body: Holding | None = None
-        # How many requests have been answered.
-        self._answered = 0
-        # Whether what came as a body is none: the connection is good for nothing but an answer.
-        self.is_broken = False
+        # Whether what came is nothing that could be parsed: the connection is good for nothing but an answer.
+        self._is_broken = False
+        # Until when a rest that nobody wants is read and thrown away, so that its sender gets to see the answer.
+        self._lingers_until: float | None = None
 
     # --- what asyncio calls ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin."""
-        super().connection_made(transport)
+        # That of uvloop is none by its class.
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.set_write_buffer_limits(_UNREAD_BYTES)
+        peer = transport.get_extra_info("peername")
+        self._peer = str(peer[0]) if peer else "unknown"
         self._idle_since = self._head_since = self._gate.clock()
         self._gate.enter(self)
         self._gate.waits(self)
 
-    def connection_lost(self, exc: BaseException | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         """End."""
         self._drop()
-        super().connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's signature
         """Return where to read to."""
@@ -124,201 +152,262 @@ class Connection(web.RequestHandler, asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what was read."""
-        self.data_received(bytes(memoryview(self._gate.buffer)[:nbytes]))
-
-    def data_received(self, data: bytes) -> None:
-        """Count what comes, and have it parsed. aiohttp calls it too, with nothing, to parse what it held back."""
-        seen = self._request_count
-        if self._is_body_under_way():
-            assert self._body is not None  # noqa: S101 - just looked
-            self._body.grow(len(data))
-        elif self._body is not None or self._is_between():
-            self._unclaimed += len(data)
-            if data and self._head_since is None:
-                self._head_since = self._gate.clock()
-        if self.transport is None or self.transport.is_closing():
+        if self._is_over:
             return
-        super().data_received(data)
-        if self._is_body_under_way():
-            if self._request_count > seen:
-                self._break_off()
-            self._check_padding()
-        elif self._body is None and self._request_count > self._answered:
-            # Until its handler begins, nothing counts what it holds: then it must not grow.
-            self.transport.pause_reading()
-            self._is_held = True
-        elif self._unclaimed > self._gate.limits.header_bytes:
-            self._check_unclaimed()
+        data = bytes(memoryview(self._gate.buffer)[:nbytes])
+        if not self._is_busy and not self._ahead:
+            self._parse(data)
+            return
+        self._ahead += data
+        if len(self._ahead) > self._gate.limits.header_bytes:
+            self.cut(Cut.PIPELINED)
 
-    # --- what the handler of a request calls ---
+    def pause_writing(self) -> None:
+        """Note that the answers are not read: no more is answered."""
+        self._is_clogged = True
 
-    def begin(self, request: web.BaseRequest) -> None:
-        """Note that a request's headers are there."""
-        self._content = request.content
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._is_clogged = False
+        self._go_on()
 
-    def expect_body(self, announced: int | None) -> bytearray:
-        """Begin to hold a body, with what came along with its headers; return where it belongs."""
-        now = self._gate.clock()
-        self._body = self._gate.lanes.enter(now, announced=announced, evicted=lambda: self.cut(Cut.EVICTED))
-        count, self._unclaimed = self._unclaimed, 0
-        content = self._body.content
-        self._body.grow(count)
-        self._let_go()
-        return content
+    # --- what the parser calls ---
 
-    def body_is_complete(self) -> None:
-        """Note that the body was read to its end."""
-        if self._body is not None:
-            self._body.complete()
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._requests.append(Request(self._head_since or self._gate.clock()))
+
+    def on_url(self, url: bytes) -> None:
+        """Take the target."""
+        head = self._requests[-1].head
+        head.target += url
+        if len(head.target) > _LONGEST_TARGET or not head.target.startswith(b"/"):
+            raise _Malformed
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header; of what comes behind a body nothing is taken."""
+        request = self._requests[-1]
+        if request.has_head:
+            return
+        request.head.add(name, value)
+        if request.head.count > _MOST_FIELDS or len(name) > _LONGEST_FIELD or len(value) > _LONGEST_FIELD:
+            raise _Malformed
+
+    def on_headers_complete(self) -> None:
+        """Note that the headers are there."""
+        request, fields = self._requests[-1], self._requests[-1].head.fields
+        is_new = self._parser.get_http_version() == "1.1"
+        if (b"host" not in fields and is_new) or b"host" in request.head.doubled or self._parser.should_upgrade():
+            # What follows an upgrade is no HTTP, and nobody speaks anything else here.
+            raise _Malformed
+        length = fields.get(b"content-length")
+        chunked = b"transfer-encoding" in fields
+        request.head.length = None if chunked else int(length or b"0")
+        request.head.method = self._parser.get_method()
+        request.keeps = is_new and self._parser.should_keep_alive()
+        request.has_head = True
+        self._head_since, self._head_bytes = None, 0
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        request = self._requests[-1]
+        if not request.add(body, self._gate.limits.largest_body):
+            request.refuse(self._deliveries.oversized())
+
+    def on_message_complete(self) -> None:
+        """Note that the request is complete."""
+        self._requests[-1].is_complete = True
+
+    # --- from bytes to an answer ---
+
+    @property
+    def _is_busy(self) -> bool:
+        return self._task is not None or self._is_clogged
+
+    @property
+    def _is_over(self) -> bool:
+        """Tell whether nothing is taken or answered any more."""
+        return self._transport is None or self._lingers_until is not None
+
+    def _parse(self, data: bytes) -> None:
+        """Have bytes parsed, and answer what is complete then. No request is under way but the one whose body comes."""
+        held = self._requests[0].holding if self._requests else None
+        if held is not None:
+            held.grow(len(data))
+            if self._is_over:
+                return  # it was cut off to make room
+        elif not self._requests or not self._requests[0].has_head:
+            self._head_since = self._gate.clock() if self._head_since is None else self._head_since
+            self._head_bytes += len(data)
+        try:
+            self._parser.feed_data(data)
+        except (HttpParserError, HttpParserUpgrade):
+            self._is_broken = True
+        self._advance(len(data))
+
+    def _advance(self, came: int = 0) -> None:
+        """Answer what can be answered, one after the other."""
+        while self._requests and self._requests[0].has_head and not self._is_busy:
+            self._step(self._requests[0], came)
+            if self._is_over or (self._requests and self._requests[0].holding is not None):
+                return
+        if self._is_busy:
+            return
+        if self._is_broken:
+            self._answer(self._requests[0] if self._requests else Request(0), _NO_HTTP)
+        elif self._requests and self._head_since is None:
+            self._head_since = self._gate.clock()
+        elif self._head_bytes > self._gate.limits.header_bytes:
+            self.cut(Cut.HEADERS)
+
+    def _step(self, request: Request, came: int) -> None:
+        """Do what can be done for a request whose headers are there."""
+        if not request.is_looked_at:
+            self._deliveries.look(request, self._peer)
+        if request.refusal is not None:
+            self._answer(request, request.refusal)
+        elif request.is_complete:
+            self._serve(request)
+        elif self._is_broken:
+            self._answer(request, _NO_BODY)
+        else:
+            self._hold(request, came)
+
+    def _hold(self, request: Request, came: int) -> None:
+        """Wait for the rest of a body, which holds what came of it from now on."""
+        limits, holding = self._gate.limits, request.holding
+        if holding is None:
+            holding = self._gate.lanes.enter(
+                self._gate.clock(), announced=request.head.length, evicted=lambda: self.cut(Cut.EVICTED)
+            )
+            holding.content += request.body
+            request.body, request.holding = holding.content, holding
+            holding.grow(max(came, request.came))
+            if self._transport is not None and b"expect" in request.head.fields:
+                self._transport.write(CONTINUE)
+        elif holding.arrived - request.came > limits.overhead_bytes + request.came:
+            # Tiny chunks and long trailers cost time and memory.
+            self.cut(Cut.PADDED)
+
+    def _serve(self, request: Request) -> None:
+        if request.holding is not None:
+            request.holding.complete()
+        found = self._deliveries.serve(request, self._peer)
+        if isinstance(found, Answer):
+            self._answer(request, found)
+            return
         self._gate.is_served(self)
+        self._task = asyncio.get_running_loop().create_task(self._wait(request, found))
 
-    def release_body(self) -> None:
-        """Give back what the body held."""
-        if self._body is not None:
-            self._body.release()
+    async def _wait(self, request: Request, found: Awaitable[Answer]) -> None:
+        """Answer when the answer is there."""
+        outcome: Answer | None = None
+        try:
+            outcome = await found
+        finally:
+            self._task = None
+            if outcome is not None:
+                self._answer(request, outcome)
+            else:
+                self._forget(request)
+        self._go_on()
 
-    def end(self) -> None:
-        """Note that a request is answered."""
-        self.release_body()
-        self._body = None
-        self._answered += 1
-        self._unclaimed = 0
-        self._head_since = None
-        self._idle_since = self._gate.clock()
-        self._gate.waits(self)
-        self._let_go()
+    def _go_on(self) -> None:
+        """Take up what came meanwhile."""
+        if not (self._is_over or self._is_busy):
+            self._advance()
+        if self._ahead and not (self._is_over or self._is_busy):
+            data = bytes(self._ahead)
+            self._ahead.clear()
+            self._parse(data)
+
+    def _answer(self, request: Request, answer: Answer) -> None:
+        """Answer a request, count it and forget it; where something of it is to come, nobody waits for that."""
+        gate, now = self._gate, self._gate.clock()
+        self._deliveries.tell(request, answer.outcome, now)
+        self._forget(request)
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        close = not request.keeps or not request.is_complete or gate.is_ending or self._is_broken
+        is_head = request.head.method == b"HEAD"
+        transport.write(as_bytes(answer, int(time.time()), close=close, bodiless=is_head))
+        self._idle_since = now
+        gate.waits(self)
+        if close and (not request.is_complete or self._is_broken):
+            self._linger(transport, now)
+        elif close:
+            transport.close()
+
+    def _forget(self, request: Request) -> None:
+        request.let_go()
+        for place in request.places:
+            place.leave()
+        request.places.clear()
+        if self._requests and self._requests[0] is request:
+            self._requests.popleft()
+
+    def _linger(self, transport: asyncio.Transport, now: float) -> None:
+        self._lingers_until = now + self._gate.limits.linger_seconds
+        self._requests.clear()
+        self._ahead.clear()
+        if transport.can_write_eof():
+            transport.write_eof()
 
     # --- limits ---
 
     def check(self, now: float) -> None:
         """Close the connection where it takes too long."""
         limits = self._gate.limits
-        if self._is_body_under_way():
-            self._check_pace(now)
+        if self._lingers_until is not None:
+            if now > self._lingers_until:
+                self.abort()
+        elif self._requests and self._requests[0].holding is not None:
+            self._check_pace(self._requests[0], now)
         elif self._head_since is not None:
             if now - self._head_since > limits.header_seconds:
                 self.cut(Cut.HEADERS)
         elif now - self._idle_since > limits.idle_seconds:
-            self._drop()
-            self.force_close()
+            self.abort()
+
+    def _check_pace(self, request: Request, now: float) -> None:
+        limits, holding = self._gate.limits, request.holding
+        assert holding is not None  # noqa: S101 - the caller looked
+        elapsed = now - holding.began
+        if elapsed > limits.body_seconds:
+            self.cut(Cut.LATE)
+        elif holding.arrived < limits.least_rate * (elapsed - limits.grace_seconds):
+            self.cut(Cut.SLOW)
 
     def cut(self, why: Cut) -> None:
         """Close the connection in the middle, without an answer. To do it twice is fine."""
-        if self.transport is None or self.transport.is_closing():
+        if self._transport is None or self._transport.is_closing():
             return
         self._gate.metrics.cut(why)
+        self.abort()
+
+    def abort(self) -> None:
+        """Close the connection now."""
+        transport = self._transport
         self._drop()
-        self.transport.abort()
-        self._empty()
+        if transport is not None:
+            transport.abort()
 
-    def _check_pace(self, now: float) -> None:
-        limits = self._gate.limits
-        assert self._body is not None  # noqa: S101 - the caller looked
-        elapsed = now - self._body.began
-        if elapsed > limits.body_seconds:
-            self.cut(Cut.LATE)
-        elif self._body.arrived < limits.least_rate * (elapsed - limits.grace_seconds):
-            self.cut(Cut.SLOW)
-
-    def _check_padding(self) -> None:
-        """Cut off who sends little in much: tiny chunks and long trailers cost time and memory."""
-        if self._body is None or self._content is None:
-            return
-        useful = self._content.total_bytes
-        if self._body.arrived - useful > self._gate.limits.overhead_bytes + useful:
-            self.cut(Cut.PADDED)
-
-    def _check_unclaimed(self) -> None:
-        """Cut off who sends headers without an end, or requests while there is no answer to the one before."""
-        if self._body is not None:
-            self.cut(Cut.PIPELINED)
-        elif self._is_between() and self._request_count == self._answered:
-            # Else a request was parsed already, and what was counted is its body; its handler is about to begin.
-            self.cut(Cut.HEADERS)
-
-    def _let_go(self) -> None:
-        """Read on, unless aiohttp itself has a reason not to."""
-        held, self._is_held = self._is_held, False
-        if held and self.transport is not None and not (self._reading_paused or self._buffer_paused):
-            self.transport.resume_reading()
-
-    def _break_off(self) -> None:
-        """End a body that the parser gave up: it says so with a further message, and not to who reads the body."""
-        self.is_broken = True
-        if self._content is not None:
-            self._content.feed_eof()
-
-    def _empty(self) -> None:
-        """Throw away what nobody has read: a lost connection is kept by its exception until garbage is collected."""
-        content = self._content
-        if content is not None and content.exception() is None and content.total_bytes and not content.at_eof():
-            with suppress(RuntimeError):
-                # Its reader waits, therefore there is nothing.
-                content.read_nowait()
+    def end(self) -> None:
+        """Close the connection where nothing is to be answered."""
+        is_idle = self._task is None and not (self._requests and self._requests[0].has_head)
+        if self._transport is not None and is_idle:
+            self._transport.close()
 
     def _drop(self) -> None:
-        if self._body is not None:
-            self._body.abandon()
+        """Give everything back; whoever works on a complete request goes on."""
+        self._transport = None
         self._gate.leave(self)
-
-    def _is_between(self) -> bool:
-        """Tell whether no request is under way, nor the rest of one that nobody wants."""
-        return self._body is None and (self._content is None or self._content.is_eof())
-
-    def _is_body_under_way(self) -> bool:
-        return self._body is not None and self._content is not None and not self._content.is_eof()
-
-    # --- what cannot be parsed ---
-
-    def handle_error(
-        self,
-        request: web.BaseRequest,
-        status: int = 500,
-        exc: BaseException | None = None,
-        message: str | None = None,  # noqa: ARG002 - aiohttp's signature
-    ) -> web.StreamResponse:
-        """Answer what is no HTTP, without a log line: anybody can send it. aiohttp's own answer would quote it."""
-        if request.writer.output_size > 0:
-            raise ConnectionError("the answer is under way already")
-        if status >= 500:
-            log.error("a request could not be answered", exc_info=exc)
-            answer = Answer(503, Outcome.UNAVAILABLE, "something went wrong here", self._gate.limits.retry_seconds)
-        else:
-            answer = Answer(400, Outcome.MALFORMED, "this is no HTTP request that can be read")
-        self._gate.metrics.answered(None, str(answer.outcome))
-        return as_response(answer, close=True)
-
-
-class GuardedServer(web.Server):
-    """aiohttp's low-level server, whose connections are watched."""
-
-    def __init__(
-        self, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], gate: Gate, **options: Any
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(handler, request_factory=_request, loop=loop)
-        self._gate = gate
-        self._guarded_loop = loop
-        limits = gate.limits
-        self._options = {
-            "access_log": None,
-            # Nothing is inflated: the signature is over what was sent, and so is every limit.
-            "auto_decompress": False,
-            "keepalive_timeout": limits.idle_seconds + limits.header_seconds,
-            "lingering_time": limits.linger_seconds,
-            "max_field_size": _LONGEST_FIELD,
-            "max_headers": _MOST_FIELDS,
-            "max_line_size": _LONGEST_LINE,
-            "read_bufsize": READ_BYTES,
-            **options,
-        }
-
-    def __call__(self) -> Connection:
-        """Make the protocol of a new connection."""
-        return Connection(self, self._gate, loop=self._guarded_loop, **self._options)
-
-
-def _request(
-    message: Any, payload: StreamReader, protocol: web.RequestHandler, writer: Any, task: asyncio.Task[None]
-) -> Request:
-    return Request(message, payload, protocol, writer, task, asyncio.get_running_loop())
+        self._ahead.clear()
+        if self._task is None and self._requests and self._requests[0].is_looked_at:
+            request = self._requests[0]
+            if request.holding is not None:
+                request.holding.abandon()
+            self._deliveries.tell(request, Outcome.GONE, self._gate.clock())
+            self._forget(request)
+        self._requests.clear()

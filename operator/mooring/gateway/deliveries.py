@@ -1,7 +1,8 @@
 """One delivery: what is looked at in which order, and what it is answered.
 
 Path and method, headers, size, signature, JSON: each comes before all that costs more. Until the signature is verified
-nothing is parsed, nothing is looked up, and nothing is held but the body.
+nothing is parsed, nothing is looked up, and nothing is held but the body. All of it happens at once, in the turn in
+which the last byte came; only what has to be stored, or is large, is waited for.
 """
 
 from __future__ import annotations
@@ -10,218 +11,202 @@ import asyncio
 import hashlib
 import hmac
 import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
-
-from aiohttp import web
 
 from mooring import ports
 from mooring.domain.audit import Action
-from mooring.domain.webhooks import events
+from mooring.domain.webhooks import events, parsing
 from mooring.domain.webhooks.keys import LIVE_SECRETS
 from mooring.gateway import headers
 from mooring.gateway.addresses import Client, Network, client
-from mooring.gateway.answers import Answer, Refused, as_response
-from mooring.gateway.connections import Connection, Gate
-from mooring.gateway.headers import Envelope
-from mooring.gateway.payloads import payload_of, subject
+from mooring.gateway.answers import Answer, Refused
+from mooring.gateway.limits import Limits
+from mooring.gateway.payloads import AT_ONCE, payload_of, subject
 from mooring.gateway.quotas import Quotas
-from mooring.observability.gateway_metrics import Outcome
+from mooring.gateway.request import Request
+from mooring.observability.gateway_metrics import GatewayMetrics, Outcome
 
 log = logging.getLogger(__name__)
 
 PING = "ping"
-_CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 # What a receiver may answer; anything else is a defect of it.
 _STATUSES = frozenset({200, 202, 429, 503})
-
-
-class _Gone(Exception):
-    """The sender went away, or was cut off."""
-
-
-@dataclass(slots=True)
-class _Visit:
-    """What is known of a request so far."""
-
-    request: web.BaseRequest
-    connection: Connection
-    began: float
-    envelope: Envelope | None = None
-    # Set when the signature was verified.
-    hook: ports.Hook | None = None
+# Senders that are known again.
+_REMEMBERED = 1024
+_FORWARDED, _EXPECT = b"x-forwarded-for", b"expect"
 
 
 class Deliveries:
-    """The handler of all requests."""
+    """Answers all requests."""
 
     def __init__(
         self,
-        gate: Gate,
+        limits: Limits,
         receiver: ports.Receiver,
         audit: ports.Audit,
+        metrics: GatewayMetrics,
+        quotas: Quotas,
         *,
         namespace: str,
         trusted_proxies: Sequence[Network],
     ) -> None:
-        self._gate = gate
-        self._limits = gate.limits
+        self._limits = limits
         self._receiver = receiver
         self._audit = audit
+        self._metrics = metrics
+        self._quotas = quotas
         self._namespace = namespace
-        self._trusted = tuple(trusted_proxies)
-        self._quotas = Quotas(gate.limits, gate.clock)
+        # To find out who sends takes longer than to verify what they sent, and GitHub has few addresses.
+        self._sender = lru_cache(_REMEMBERED)(partial(_sender, trusted=tuple(trusted_proxies)))
         # Large bodies become many objects: one at a time.
         self._large = asyncio.Lock()
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer a request."""
-        connection = request.protocol
-        assert isinstance(connection, Connection)  # noqa: S101 - the server makes no others
-        connection.begin(request)
-        visit = _Visit(request, connection, self._gate.clock())
-        try:
-            answer = await self._answer(visit)
-        except Refused as refusal:
-            answer = refusal.answer
-        except _Gone:
-            answer = Answer(400, Outcome.GONE, "the body did not come to its end")
-        except Exception:
-            log.exception("a delivery could not be answered")
-            answer = self._unavailable("something went wrong here: send it again later")
-        finally:
-            connection.end()
-        self._tell(visit, answer)
-        # The rest of a body that nobody read would be taken for the next request.
-        return as_response(answer, close=connection.is_broken or not request.content.is_eof())
+    # --- what a connection calls, one after the other; none of it raises ---
 
-    async def _answer(self, visit: _Visit) -> Answer:
-        path_id = headers.path_id(visit.request)
-        if missing := self._receiver.not_ready():
-            log.debug("a delivery came too early: %s", missing)
-            return self._unavailable("Mooring is not ready yet: send it again later")
-        hook = self._receiver.hook(path_id)
-        if hook is None:
-            raise headers.not_here()
-        body = await self._verified(visit, hook)
-        visit.hook = hook
+    def look(self, request: Request, peer: str) -> None:
+        """Look at the headers; note what the request is answered where its body need not be read."""
+        request.is_looked_at = True
         try:
-            with self._quotas.owned(hook.owner):
-                payload = await self._parsed(hook, body)
-                del body
-                visit.connection.release_body()
-                return await self._taken(visit, hook, payload)
-        except events.BadPayload as bad:
-            raise Refused(400, Outcome.MALFORMED, f"this is no delivery of GitHub's: {bad}") from None
+            self._look(request, self._sender(peer, request.head.fields.get(_FORWARDED)))
+        except Exception as problem:  # noqa: BLE001 - each is an answer, and a defect is logged
+            request.refuse(self._answer_to(problem))
+
+    def serve(self, request: Request, peer: str) -> Answer | Awaitable[Answer]:
+        """Answer a request that is complete, or say what to wait for."""
+        try:
+            self._verify(request, self._sender(peer, request.head.fields.get(_FORWARDED)))
+            assert request.hook is not None  # noqa: S101 - it was looked up first
+            request.places.append(self._quotas.owned(request.hook.owner))
+            if len(request.body) > AT_ONCE:
+                return self._serve_large(request)
+            payload = parsing.parse(bytes(request.body))
+            request.let_go()
+            return self._decide(request, payload)
+        except Exception as problem:  # noqa: BLE001 - each is an answer, and a defect is logged
+            return self._answer_to(problem)
+
+    def oversized(self) -> Answer:
+        """Return what a body is answered that is too long."""
+        return Answer(413, Outcome.OVERSIZED, f"the body is larger than {self._limits.largest_body} bytes")
+
+    def tell(self, request: Request, outcome: Outcome | str, now: float) -> None:
+        """Count a request that is done; a delivery with a valid signature has its line in the audit record.
+
+        One that was refused because there were too many was not taken at all: it would only fill the record.
+        """
+        envelope, hook = request.envelope, request.hook
+        self._metrics.answered(envelope.event if envelope is not None else None, str(outcome))
+        if not request.is_verified or envelope is None or hook is None:
+            return
+        self._metrics.verified(now - request.began)
+        if outcome == Outcome.LIMITED:
+            return
+        self._audit.record(
+            Action.DELIVERY_RECEIVED,
+            kind="Gateway",
+            namespace=self._namespace,
+            name=hook.name,
+            delivery=envelope.delivery,
+            event=envelope.event,
+            outcome=str(outcome),
+        )
 
     # --- before the signature is known to be good ---
 
-    async def _verified(self, visit: _Visit, hook: ports.Hook) -> bytearray:
-        """Return the body, whose signature is one by the hook's secrets."""
-        sender = self._sender(visit.request)
+    def _look(self, request: Request, sender: Client) -> None:
+        path_id = headers.path_id(request.head)
+        if missing := self._receiver.not_ready():
+            log.debug("a delivery came too early: %s", missing)
+            raise Refused(503, Outcome.UNAVAILABLE, "Mooring is not ready yet: send it again later", **self._later)
+        request.hook = self._receiver.hook(path_id)
+        if request.hook is None:
+            raise headers.not_here()
         try:
-            visit.envelope = envelope = headers.envelope(visit.request.headers)
+            request.envelope = headers.envelope(request.head)
         except Refused as refusal:
             raise (self._quotas.failed(sender, refusal) if refusal.answer.status == 401 else refusal) from None
-        # An empty secret is everybody's.
-        digests = [hmac.new(secret, digestmod=hashlib.sha256) for secret in hook.secrets[:LIVE_SECRETS] if secret]
-        if not digests:
-            raise Refused(
-                503, Outcome.UNAVAILABLE, "no secret is set for this webhook", retry_after=self._limits.retry_seconds
-            )
-        self._check_size(visit.request)
-        self._quotas.check_before_body(sender, visit.request.content_length)
-        body = await self._body(visit, digests)
-        # All are compared, so that the time says nothing of which one it was.
-        matches = [hmac.compare_digest(digest.digest(), envelope.signature) for digest in digests]
+        secrets = _live(request.hook)
+        if not secrets:
+            raise Refused(503, Outcome.UNAVAILABLE, "no secret is set for this webhook", **self._later)
+        self._check_size(request)
+        self._quotas.check_before_body(sender, request.head.length)
+        if request.head.length is None or request.head.length > self._limits.always_read:
+            # Digested piece by piece as it comes: all at once would hold others up.
+            request.digests = [hmac.new(secret, request.body, hashlib.sha256) for secret in secrets]
+
+    def _check_size(self, request: Request) -> None:
+        if (request.head.length or 0) > self._limits.largest_body or request.came > self._limits.largest_body:
+            answer = self.oversized()
+            raise Refused(answer.status, Outcome.OVERSIZED, answer.sentence)
+        expected = request.head.fields.get(_EXPECT)
+        if expected is not None and expected.lower() != b"100-continue":
+            raise Refused(417, Outcome.MALFORMED, "nothing but 100-continue can be expected")
+
+    def _verify(self, request: Request, sender: Client) -> None:
+        """Compare the signature with one by each secret, so that the time says nothing of which one it was."""
+        assert request.hook is not None  # noqa: S101 - it was looked up first
+        assert request.envelope is not None  # noqa: S101 - as well
+        expected = request.envelope.signature
+        if request.digests:
+            made = [digest.digest() for digest in request.digests]
+        else:
+            made = [hmac.digest(secret, request.body, "sha256") for secret in _live(request.hook)]
+        matches = [hmac.compare_digest(each, expected) for each in made]
         if not any(matches):
-            body.clear()
+            request.let_go()
             raise self._quotas.failed(
                 sender, Refused(401, Outcome.UNSIGNED, "the signature is not one by this webhook's secret")
             )
+        request.is_verified = True
         self._quotas.vouch(sender)
-        return body
-
-    def _sender(self, request: web.BaseRequest) -> Client:
-        peer = request.transport.get_extra_info("peername") if request.transport is not None else None
-        forwarded = request.headers.getall("X-Forwarded-For", ())
-        return client(peer[0] if peer else None, forwarded, self._trusted)
-
-    def _check_size(self, request: web.BaseRequest) -> None:
-        if (request.content_length or 0) > self._limits.largest_body:
-            raise self._oversized()
-        expected = request.headers.get("Expect")
-        if expected is not None and expected.lower() != "100-continue":
-            raise Refused(417, Outcome.MALFORMED, "nothing but 100-continue can be expected")
-
-    def _oversized(self) -> Refused:
-        return Refused(413, Outcome.OVERSIZED, f"the body is larger than {self._limits.largest_body} bytes")
-
-    async def _body(self, visit: _Visit, digests: Sequence[hmac.HMAC]) -> bytearray:
-        """Read the body, and digest it piece by piece as it comes."""
-        body = visit.connection.expect_body(visit.request.content_length)
-        try:
-            await self._read(visit, body, digests)
-        except BaseException:
-            # An exception keeps the frames that it came through, and a lost connection keeps its exception: what was
-            # read would stay until the collector of garbage comes by, and count for nothing.
-            body.clear()
-            raise
-        visit.connection.body_is_complete()
-        return body
-
-    async def _read(self, visit: _Visit, body: bytearray, digests: Sequence[hmac.HMAC]) -> None:
-        try:
-            if "Expect" in visit.request.headers:
-                await self._invite(visit.request)
-            async for piece in visit.request.content.iter_any():
-                body += piece
-                if len(body) > self._limits.largest_body:
-                    raise self._oversized()
-                for digest in digests:
-                    digest.update(piece)
-        except (ConnectionError, RuntimeError):
-            # Reading from a connection that was lost is a RuntimeError there. The stream keeps the exception, and that
-            # the frames it came through, the stream's own among them: a new one has none, and all of it is freed now.
-            visit.request.content.set_exception(ConnectionResetError())
-            raise _Gone from None
-        except web.RequestPayloadError:
-            visit.connection.is_broken = True
-        if visit.connection.is_broken:
-            raise Refused(400, Outcome.MALFORMED, "the body is not what its headers say")
-
-    @staticmethod
-    async def _invite(request: web.BaseRequest) -> None:
-        """Say that the body may come."""
-        await request.writer.write(_CONTINUE)
-        # It was no part of the answer.
-        request.writer.output_size = 0
 
     # --- after it ---
 
-    async def _parsed(self, hook: ports.Hook, body: bytearray) -> Mapping[str, Any]:
-        if len(body) <= self._limits.small_body:
-            return await payload_of(body)
-        with self._quotas.large(hook.owner):
-            async with self._large:
-                return await payload_of(body)
+    async def _serve_large(self, request: Request) -> Answer:
+        try:
+            payload = await self._parsed(request)
+            request.let_go()
+            found = self._decide(request, payload)
+            return found if isinstance(found, Answer) else await found
+        except Exception as problem:  # noqa: BLE001 - each is an answer, and a defect is logged
+            return self._answer_to(problem)
 
-    async def _taken(self, visit: _Visit, hook: ports.Hook, payload: Mapping[str, Any]) -> Answer:
-        assert visit.envelope is not None  # noqa: S101 - it was verified
-        event, delivery = visit.envelope.event, visit.envelope.delivery
-        with self._quotas.delivering((hook.name, subject(payload))):
-            if event == PING:
-                return Answer(200, Outcome.PING, "Mooring takes deliveries here")
-            said = events.read(event, payload)
-            if said is None:
-                return Answer(200, Outcome.IGNORED, "nothing follows from events of this kind")
-            try:
-                async with asyncio.timeout(self._limits.take_seconds):
-                    verdict = await self._receiver.take(hook, said, delivery=delivery)
-            except TimeoutError:
-                return self._unavailable("it could not be recorded in time: send it again later")
-        return self._answer_of(verdict)
+    async def _parsed(self, request: Request) -> Mapping[str, Any]:
+        assert request.hook is not None  # noqa: S101 - it was verified
+        if len(request.body) <= self._limits.small_body:
+            return await payload_of(request.body)
+        place = self._quotas.large(request.hook.owner)
+        try:
+            async with self._large:
+                return await payload_of(request.body)
+        finally:
+            place.leave()
+
+    def _decide(self, request: Request, payload: Mapping[str, Any]) -> Answer | Awaitable[Answer]:
+        hook, envelope = request.hook, request.envelope
+        assert hook is not None  # noqa: S101 - it was verified
+        assert envelope is not None  # noqa: S101 - as well
+        request.places.append(self._quotas.delivering((hook.name, subject(payload))))
+        if envelope.event == PING:
+            return Answer(200, Outcome.PING, "Mooring takes deliveries here")
+        said = events.read(envelope.event, payload)
+        if said is None:
+            return Answer(200, Outcome.IGNORED, "nothing follows from events of this kind")
+        verdict = self._receiver.take(hook, said, delivery=envelope.delivery)
+        return self._answer_of(verdict) if isinstance(verdict, ports.Verdict) else self._recorded(verdict)
+
+    async def _recorded(self, verdict: Awaitable[ports.Verdict]) -> Answer:
+        try:
+            async with asyncio.timeout(self._limits.take_seconds):
+                return self._answer_of(await verdict)
+        except TimeoutError:
+            return self._unavailable("it could not be recorded in time: send it again later")
+        except Exception as problem:  # noqa: BLE001 - each is an answer, and a defect is logged
+            return self._answer_to(problem)
+
+    # --- what is answered ---
 
     def _answer_of(self, verdict: ports.Verdict) -> Answer:
         if verdict.status not in _STATUSES:
@@ -230,28 +215,26 @@ class Deliveries:
         wait = self._limits.retry_seconds if verdict.status in {429, 503} else None
         return Answer(verdict.status, verdict.outcome, verdict.sentence, wait)
 
+    def _answer_to(self, problem: Exception) -> Answer:
+        if isinstance(problem, Refused):
+            return problem.answer
+        if isinstance(problem, events.BadPayload):
+            return Answer(400, Outcome.MALFORMED, f"this is no delivery of GitHub's: {problem}")
+        log.error("a delivery could not be answered", exc_info=problem)
+        return self._unavailable("something went wrong here: send it again later")
+
     def _unavailable(self, sentence: str) -> Answer:
         return Answer(503, Outcome.UNAVAILABLE, sentence, self._limits.retry_seconds)
 
-    def _tell(self, visit: _Visit, answer: Answer) -> None:
-        """Count a request; a delivery with a valid signature has its line in the audit record.
+    @property
+    def _later(self) -> dict[str, float]:
+        return {"retry_after": self._limits.retry_seconds}
 
-        One that was refused because there were too many was not taken at all: it would only fill the record.
-        """
-        event = visit.envelope.event if visit.envelope is not None else None
-        metrics = self._gate.metrics
-        metrics.answered(event, str(answer.outcome))
-        if visit.hook is None or visit.envelope is None:
-            return
-        metrics.verified(self._gate.clock() - visit.began)
-        if answer.outcome == Outcome.LIMITED:
-            return
-        self._audit.record(
-            Action.DELIVERY_RECEIVED,
-            kind="Gateway",
-            namespace=self._namespace,
-            name=visit.hook.name,
-            delivery=visit.envelope.delivery,
-            event=visit.envelope.event,
-            outcome=str(answer.outcome),
-        )
+
+def _sender(peer: str, forwarded: bytes | None, *, trusted: Sequence[Network]) -> Client:
+    return client(peer, () if forwarded is None else (forwarded.decode("latin-1"),), trusted)
+
+
+def _live(hook: ports.Hook) -> list[bytes]:
+    """Return the secrets that count. An empty one is everybody's."""
+    return [secret for secret in hook.secrets[:LIVE_SECRETS] if secret]

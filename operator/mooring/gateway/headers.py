@@ -3,23 +3,48 @@
 import re
 from dataclasses import dataclass, field
 
-from aiohttp import web
-from multidict import CIMultiDictProxy
-
 from mooring.gateway.answers import Refused
 from mooring.observability.gateway_metrics import Outcome
 
 # Where the operator's own App sends to. The longer ones are what other receivers of GitHub's webhooks are called.
-APP_PATHS = frozenset({"/webhooks/github", "/api/integrations/github/webhook", "/api/github/webhook"})
-_ID_PATH = re.compile(r"/webhooks/github/([a-z2-7]{32})")
+APP_PATHS = frozenset({b"/webhooks/github", b"/api/integrations/github/webhook", b"/api/github/webhook"})
+_ID_PATH = re.compile(rb"/webhooks/github/([a-z2-7]{32})")
 
 EVENT, DELIVERY = "X-GitHub-Event", "X-GitHub-Delivery"
 SIGNATURE, OLD_SIGNATURE = "X-Hub-Signature-256", "X-Hub-Signature"
-_FORMS = {EVENT: re.compile(r"[a-z0-9_]{1,64}"), DELIVERY: re.compile(r"[A-Za-z0-9-]{1,64}")}
-_SIGNED = re.compile(r"sha256=([0-9a-fA-F]{64})")
-_JSON = re.compile(r"application/json[ \t]*(?:;.*)?", re.IGNORECASE)
+_FORMS = {EVENT: re.compile(rb"[a-z0-9_]{1,64}"), DELIVERY: re.compile(rb"[A-Za-z0-9-]{1,64}")}
+_SIGNED = re.compile(rb"sha256=([0-9a-fA-F]{64})")
+_JSON = re.compile(rb"application/json[ \t]*(?:;.*)?", re.IGNORECASE)
+# As nearly all of them come.
+_PLAIN_JSON = b"application/json"
 
 _NOT_HERE = "there is no webhook at this address"
+_NAMES = {name: name.lower().encode() for name in (EVENT, DELIVERY, SIGNATURE, OLD_SIGNATURE)}
+_CONTENT_TYPE, _CONTENT_ENCODING = b"content-type", b"content-encoding"
+
+
+@dataclass(slots=True)
+class Head:
+    """A request's line and headers, as they came. Names are in small letters."""
+
+    method: bytes = b""
+    target: bytes = b""
+    fields: dict[bytes, bytes] = field(default_factory=dict, repr=False)
+    # Names that stand there more than once; their values are joined with commas.
+    doubled: set[bytes] = field(default_factory=set)
+    # How many lines there were.
+    count: int = 0
+    # What the body's length is said to be.
+    length: int | None = None
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Take a header."""
+        self.count += 1
+        name = name.lower()
+        if name in self.fields:
+            self.doubled.add(name)
+            value = self.fields[name] + b"," + value
+        self.fields[name] = value
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,53 +61,55 @@ def not_here() -> Refused:
     return Refused(404, Outcome.UNKNOWN, _NOT_HERE)
 
 
-def path_id(request: web.BaseRequest) -> str | None:
+def path_id(head: Head) -> str | None:
     """Return the id in the path, None for the operator's own App; refuse other paths, and all but POST."""
-    path = request.raw_path.partition("?")[0]
-    found = _ID_PATH.fullmatch(path)
-    if found is None and path not in APP_PATHS:
-        raise not_here()
-    if request.method != "POST":
+    path = head.target.partition(b"?")[0]
+    found = None
+    if path not in APP_PATHS:
+        found = _ID_PATH.fullmatch(path)
+        if found is None:
+            raise not_here()
+    if head.method != b"POST":
         raise Refused(405, Outcome.METHOD, "webhooks are sent with POST")
-    return found[1] if found else None
+    return found[1].decode() if found else None
 
 
-def envelope(headers: CIMultiDictProxy[str]) -> Envelope:
+def envelope(head: Head) -> Envelope:
     """Read the headers that every delivery has."""
-    _check_media(headers)
-    for name in (EVENT, DELIVERY, SIGNATURE):
-        if len(headers.getall(name, ())) > 1:
-            raise Refused(400, Outcome.MALFORMED, f"the header {name} is there twice")
-    event, delivery = (_formed(headers, name) for name in (EVENT, DELIVERY))
-    return Envelope(event, delivery, _signature(headers))
+    _check_media(head)
+    if head.doubled:
+        for name in (EVENT, DELIVERY, SIGNATURE):
+            if _NAMES[name] in head.doubled:
+                raise Refused(400, Outcome.MALFORMED, f"the header {name} is there twice")
+    return Envelope(_formed(head, EVENT), _formed(head, DELIVERY), _signature(head))
 
 
-def _check_media(headers: CIMultiDictProxy[str]) -> None:
-    types = headers.getall("Content-Type", ())
-    if len(types) != 1 or _JSON.fullmatch(types[0]) is None:
+def _check_media(head: Head) -> None:
+    media = head.fields.get(_CONTENT_TYPE, b"")
+    if media != _PLAIN_JSON and (_CONTENT_TYPE in head.doubled or _JSON.fullmatch(media) is None):
         raise Refused(
             415, Outcome.MEDIA, "the content type is not application/json: choose that in the webhook's settings"
         )
-    if any(coding.strip().lower() != "identity" for coding in headers.getall("Content-Encoding", ())):
+    if head.fields.get(_CONTENT_ENCODING, b"identity").strip().lower() != b"identity":
         raise Refused(415, Outcome.MEDIA, "a body with a content encoding is not taken: send it as it is")
 
 
-def _formed(headers: CIMultiDictProxy[str], name: str) -> str:
-    value = headers.get(name)
+def _formed(head: Head, name: str) -> str:
+    value = head.fields.get(_NAMES[name])
     if value is None:
         raise Refused(400, Outcome.MALFORMED, f"the header {name} is missing")
     if _FORMS[name].fullmatch(value) is None:
         raise Refused(400, Outcome.MALFORMED, f"the header {name} is not of the form that GitHub sends")
-    return value
+    return value.decode()
 
 
-def _signature(headers: CIMultiDictProxy[str]) -> bytes:
-    value = headers.get(SIGNATURE)
-    if value is None and OLD_SIGNATURE in headers:
+def _signature(head: Head) -> bytes:
+    value = head.fields.get(_NAMES[SIGNATURE])
+    if value is None and _NAMES[OLD_SIGNATURE] in head.fields:
         raise Refused(401, Outcome.UNSIGNED, f"a signature with SHA-1 is not taken: send {SIGNATURE}")
     if value is None:
         raise Refused(401, Outcome.UNSIGNED, f"the header {SIGNATURE} is missing: give the webhook its secret")
     found = _SIGNED.fullmatch(value)
     if found is None:
         raise Refused(401, Outcome.UNSIGNED, f"the header {SIGNATURE} is not sha256= and 64 hexadecimal digits")
-    return bytes.fromhex(found[1])
+    return bytes.fromhex(found[1].decode())

@@ -8,12 +8,12 @@ from mooring.domain.webhooks import parsing, scanning
 from mooring.gateway.limits import MIB
 
 # To parse that much takes less than twenty milliseconds.
-_AT_ONCE = MIB // 4
+AT_ONCE = MIB // 4
 
 
 async def payload_of(body: bytes | bytearray) -> Mapping[str, Any]:
     """Return what is used of a body; raise BadPayload. Others are served while a large one is gone through."""
-    if len(body) <= _AT_ONCE:
+    if len(body) <= AT_ONCE:
         return parsing.parse(bytes(body))
     steps = scanning.reduction(body)
     while True:

@@ -5,9 +5,7 @@ What a payload is about is what its sender says: that alone would limit nobody w
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 
 from mooring.gateway.addresses import Client
 from mooring.gateway.answers import Refused
@@ -19,6 +17,9 @@ _FAILURES = "too many deliveries without a valid signature came from this addres
 _OWNED = "too many deliveries came by this App or namespace: send this one again later"
 _LARGE = "another large delivery by this App or namespace is looked at: send this one again later"
 _SIGNED = "too many deliveries about this repository or installation: send this one again later"
+
+
+_Counts = dict[Hashable, int]
 
 
 class Quotas:
@@ -33,9 +34,9 @@ class Quotas:
         self._owned = Buckets(burst=limits.owner_burst, a_second=limits.owner_a_second, size=limits.owners)
         self._of_app = Buckets(burst=limits.app_burst, a_second=limits.app_a_second, size=1)
         # None of them is larger than there are connections.
-        self._under_way: Counter[Hashable] = Counter()
-        self._of_owners: Counter[Hashable] = Counter()
-        self._large: Counter[Hashable] = Counter()
+        self._under_way: _Counts = {}
+        self._of_owners: _Counts = {}
+        self._large: _Counts = {}
 
     def check_before_body(self, sender: Client, announced: int | None) -> None:
         """Refuse an address that sent too much with a wrong signature, before its body is read.
@@ -61,43 +62,45 @@ class Quotas:
         """Note that a valid signature came from an address."""
         self._vouched.see(sender.key, self._clock())
 
-    @contextmanager
-    def owned(self, owner: str) -> Iterator[None]:
+    def owned(self, owner: str) -> Place:
         """Count a delivery by the webhooks of a namespace (empty: the operator's App), whatever it says."""
         limits, buckets = self._limits, self._owned if owner else self._of_app
         most = limits.owner_at_once if owner else limits.app_at_once
         if wait := buckets.take(owner, self._clock()):
             raise Refused(429, Outcome.LIMITED, _OWNED, retry_after=wait)
-        with _one_of(self._of_owners, owner, most, Refused(429, Outcome.LIMITED, _OWNED, retry_after=1)):
-            yield
+        if self._of_owners.get(owner, 0) >= most:
+            raise Refused(429, Outcome.LIMITED, _OWNED, retry_after=1)
+        return Place(self._of_owners, owner)
 
-    @contextmanager
-    def large(self, owner: str) -> Iterator[None]:
+    def large(self, owner: str) -> Place:
         """Count a large body, which waits to be parsed or is: it holds much memory, and is one of a few that can."""
-        refusal = Refused(429, Outcome.LIMITED, _LARGE, retry_after=self._limits.retry_seconds)
         most = self._limits.owner_large if owner else self._limits.app_large
-        with _one_of(self._large, owner, most, refusal):
-            yield
+        if self._large.get(owner, 0) >= most:
+            raise Refused(429, Outcome.LIMITED, _LARGE, retry_after=self._limits.retry_seconds)
+        return Place(self._large, owner)
 
-    @contextmanager
-    def delivering(self, subject: Hashable) -> Iterator[None]:
+    def delivering(self, subject: Hashable) -> Place:
         """Count a signed delivery; refuse where there were too many, or too many are under way."""
         if wait := self._signed.take(subject, self._clock()):
             raise Refused(429, Outcome.LIMITED, _SIGNED, retry_after=wait)
-        refusal = Refused(429, Outcome.LIMITED, _SIGNED, retry_after=1)
-        with _one_of(self._under_way, subject, self._limits.at_once, refusal):
-            yield
+        if self._under_way.get(subject, 0) >= self._limits.at_once:
+            raise Refused(429, Outcome.LIMITED, _SIGNED, retry_after=1)
+        return Place(self._under_way, subject)
 
 
-@contextmanager
-def _one_of(counts: Counter[Hashable], key: Hashable, most: int, refusal: Refused) -> Iterator[None]:
-    """Be counted meanwhile; where there are as many as there may be, be refused."""
-    if counts[key] >= most:
-        raise refusal
-    counts[key] += 1
-    try:
-        yield
-    finally:
-        counts[key] -= 1
-        if not counts[key]:
-            del counts[key]
+class Place:
+    """One of the places that somebody may have at a time, from its making until it is left."""
+
+    __slots__ = ("_counts", "_key")
+
+    def __init__(self, counts: _Counts, key: Hashable) -> None:
+        self._counts, self._key = counts, key
+        counts[key] = counts.get(key, 0) + 1
+
+    def leave(self) -> None:
+        """Give it back, once."""
+        left = self._counts[self._key] - 1
+        if left:
+            self._counts[self._key] = left
+        else:
+            del self._counts[self._key]

@@ -7,13 +7,12 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
-from aiohttp import web
-
 from mooring import ports
 from mooring.gateway.addresses import Network
-from mooring.gateway.connections import Gate, GuardedServer
+from mooring.gateway.connections import Connection, Gate
 from mooring.gateway.deliveries import Deliveries
 from mooring.gateway.limits import Limits
+from mooring.gateway.quotas import Quotas
 from mooring.observability.gateway_metrics import GatewayMetrics
 from mooring.settings import CannotListenError, Listen
 
@@ -40,32 +39,45 @@ class GatewayServer:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._listen = listen
-        self._gate = Gate(limits or Limits(), metrics, clock)
-        self._deliveries = Deliveries(self._gate, receiver, audit, namespace=namespace, trusted_proxies=trusted_proxies)
-        self._runner: web.ServerRunner | None = None
+        limits = limits or Limits()
+        self._gate = Gate(limits, metrics, clock)
+        self._deliveries = Deliveries(
+            limits,
+            receiver,
+            audit,
+            metrics,
+            Quotas(limits, clock),
+            namespace=namespace,
+            trusted_proxies=trusted_proxies,
+        )
+        self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen; raise CannotListenError where the port cannot be had."""
-        server = GuardedServer(self._deliveries.handle, self._gate)
-        # Those under way may be answered, which the receiver does in time.
-        runner = web.ServerRunner(server, shutdown_timeout=self._gate.limits.take_seconds)
-        await runner.setup()
+        loop = asyncio.get_running_loop()
         try:
-            await web.TCPSite(runner, self._listen.host, self._listen.port, backlog=_BACKLOG).start()
+            self._server = await loop.create_server(
+                lambda: Connection(self._gate, self._deliveries),
+                self._listen.host,
+                self._listen.port,
+                backlog=_BACKLOG,
+                reuse_address=True,
+            )
         except OSError as problem:
-            await runner.cleanup()
             raise CannotListenError(self._listen, problem, variable=VARIABLE) from None
-        self._runner = runner
         self._sweeper = asyncio.create_task(self._sweep(), name="gateway connections")
         log.info("the gateway listens on %s", Listen(self._listen.host, self.port))
 
     async def stop(self) -> None:
-        """Finish the answers under way, and close the port. To stop twice is fine."""
-        runner, self._runner = self._runner, None
+        """Close the port, and finish the answers under way. To stop twice is fine."""
+        server, self._server = self._server, None
         sweeper, self._sweeper = self._sweeper, None
-        if runner is not None:
-            await runner.cleanup()
+        if server is not None:
+            server.close()
+            # Those under way may be answered, which the receiver does in time.
+            await self._gate.end(self._gate.limits.take_seconds)
+            await server.wait_closed()
         if sweeper is not None:
             sweeper.cancel()
             await asyncio.wait([sweeper])
@@ -73,9 +85,9 @@ class GatewayServer:
     @property
     def port(self) -> int:
         """The port in use, which the system chose where the setting says 0."""
-        if self._runner is None:
+        if self._server is None:
             raise RuntimeError("the gateway's server does not run")
-        return int(self._runner.addresses[0][1])
+        return int(self._server.sockets[0].getsockname()[1])
 
     async def __aenter__(self) -> Self:
         """Start."""

@@ -5,9 +5,10 @@ name}`, and the facts that `domain.audit` lists. What may be recorded is said th
 """
 
 import logging
+from typing import Any
 
 from mooring.domain.audit import FACTS, Action
-from mooring.observability.logs import AUDIT, about
+from mooring.observability.logs import AUDIT, LineHandler, about
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +27,16 @@ class AuditLog:
         A fact that is not on the list is dropped and reported: it might be a value, and the record itself must not be
         lost for it.
         """
-        for fact in facts.keys() - FACTS.keys():
-            log.error("the audit record knows no fact %s: it was left out", fact, extra=about(kind, namespace, name))
-        known = {fact: value for fact, value in facts.items() if fact in FACTS and value is not None}
+        known: dict[str, Any] = {"action": str(action)}
+        for fact, value in facts.items():
+            if fact not in FACTS:
+                log.error(
+                    "the audit record knows no fact %s: it was left out", fact, extra=about(kind, namespace, name)
+                )
+            elif value is not None:
+                known[fact] = value
         sentence = _SENTENCES.get(action, "An action that the reference does not know.")
-        self._lines.info(sentence, extra=about(kind, namespace, name, action=str(action), **known))
+        subject = {"kind": kind, "namespace": namespace, "name": name}
+        for handler in self._lines.handlers:
+            if isinstance(handler, LineHandler):
+                handler.write_fields(AUDIT, sentence, subject, known)

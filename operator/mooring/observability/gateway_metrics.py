@@ -104,9 +104,11 @@ class GatewayMetrics:
             "mooring_gateway_followers", "Projects whose pushes are taken, by valid proofs.", registry=self.registry
         )
         # From the beginning: of a counter that begins at 1, Prometheus sees no increase.
-        for event in EVENTS:
-            for outcome in Outcome:
-                self._deliveries.labels(event=event, outcome=outcome.value)
+        self._answered = {
+            (event, outcome.value): self._deliveries.labels(event=event, outcome=outcome.value)
+            for event in EVENTS
+            for outcome in Outcome
+        }
         for why in Cut:
             self._cut.labels(why=why.value)
         for result in Write:
@@ -114,8 +116,9 @@ class GatewayMetrics:
 
     def answered(self, event: str | None, outcome: str) -> None:
         """Count a request."""
-        known = outcome if outcome in set(Outcome) else Outcome.UNAVAILABLE.value
-        self._deliveries.labels(event=event_label(event), outcome=str(known)).inc()
+        label = event_label(event)
+        known = self._answered.get((label, outcome)) or self._answered[label, Outcome.UNAVAILABLE.value]
+        known.inc()
 
     def verified(self, seconds: float) -> None:
         """Count how long a delivery with a valid signature took."""

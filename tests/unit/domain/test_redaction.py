@@ -118,6 +118,26 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert redact(text) == text
 
 
+BEGINNINGS = (
+    *(f"gh{letter}_" for letter in "pousrabcdefghijklmnqtvwxyz"),
+    *("github_pat_", "eyJ", "-----BEGIN ", "://", "uthorization", "ookie", "earer ", "asic ", "oken ", "ub-signature"),
+)
+
+
+@pytest.mark.parametrize("beginning", BEGINNINGS)
+def test_what_a_secret_is_known_by_is_not_written_in_hexadecimal_digits(beginning: str) -> None:
+    """Texts of such digits and dashes alone are not looked at: none of them may hide a secret, in base64 neither."""
+    harmless = set("0123456789abcdef-")
+    for text in (beginning, beginning.upper()) if beginning[0] in "ueboa" else (beginning,):
+        assert set(text) - harmless
+        for before in range(3):
+            # What the letters of base64 are that stand for this text alone, whatever comes before and after it.
+            coded = base64.urlsafe_b64encode(b"\0" * before + text.encode())
+            inner = coded[-(-before * 4 // 3) : (before + len(text)) * 4 // 3]
+            assert set(inner.decode()) - harmless, (text, before)
+    assert redact("0f" * 20) == "0f" * 20
+
+
 def test_a_long_text_is_cut_and_a_secret_at_the_cut_is_not_shown_in_part() -> None:
     token = SECRETS["classic token"]
     for shift in range(0, 44, 4):

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from mooring.domain.conditions import timestamp
@@ -162,9 +163,15 @@ def _is_of(entry: Mapping[str, Any], arrival: Arrival, pushed_at: datetime) -> b
 
 
 def _time(text: object) -> datetime | None:
+    return _read_time(text) if isinstance(text, str) else None
+
+
+# In a burst the same few times are compared with each arrival.
+@lru_cache(256)
+def _read_time(text: str) -> datetime | None:
     try:
-        found = datetime.fromisoformat(text) if isinstance(text, str) else None
-        return found.astimezone(UTC) if found is not None and found.tzinfo is not None else None
+        found = datetime.fromisoformat(text)
+        return found.astimezone(UTC) if found.tzinfo is not None else None
     except (ValueError, OverflowError):
         return None
 

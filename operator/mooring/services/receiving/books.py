@@ -9,9 +9,9 @@ from datetime import datetime
 from mooring.domain.conditions import timestamp
 from mooring.domain.names import OwnKind
 from mooring.domain.webhooks.following import Followed
-from mooring.domain.webhooks.recording import Arrival, Report, Told, record
+from mooring.domain.webhooks.recording import Arrival, Report, Told, judge, record
 from mooring.ports import Object
-from mooring.services.receiving.followers import Followers
+from mooring.services.receiving.followers import Followers, Following
 from mooring.services.receiving.places import Place
 from mooring.services.receiving.recorder import Decision
 
@@ -36,12 +36,19 @@ class Pushes:
     def __init__(self, followers: Followers) -> None:
         self._followers = followers
 
+    def judge(self, place: Place, entry: Pushed) -> Told | None:
+        """Say what would be told of one of them alone."""
+        known = self._followers.get(place)
+        if known is None or not _concerns(entry, known):
+            return None
+        return judge(known.status, entry.arrival)
+
     def decide(self, place: Place, entries: Sequence[Pushed]) -> Decision | None:
         """Take those in that concern the Project still: it may have changed, or made way for another one."""
         known = self._followers.get(place)
         if known is None:
             return None
-        concern = [known.uid == entry.uid and known.followed == entry.followed for entry in entries]
+        concern = [_concerns(entry, known) for entry in entries]
         found = record(known.status, [entry.arrival for entry, does in zip(entries, concern, strict=True) if does])
         told = iter(found.told)
         return Decision(known.version, found.fields, [next(told) if does else None for does in concern])
@@ -56,6 +63,10 @@ class Pushes:
             self._followers.drop(place, known.uid)
         else:
             self._followers.renew(place, obj, overrules=overrules)
+
+
+def _concerns(entry: Pushed, known: Following) -> bool:
+    return known.uid == entry.uid and known.followed == entry.followed
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,13 @@ class Notices:
 
     def __init__(self, followers: Followers) -> None:
         self._followers = followers
+
+    def judge(self, place: Place, entry: Noticed) -> Told | None:
+        """Say what would be told of one of them alone."""
+        known = self._followers.installations.get(place)
+        if known is None or entry.uid != known.uid:
+            return None
+        return _told(entry, (known.hint or {}).get("delivery"))
 
     def decide(self, place: Place, entries: Sequence[Noticed]) -> Decision | None:
         """Take the last one that is not there yet."""

@@ -6,12 +6,15 @@ only what is needed is kept, as text: ten thousand with twenty deliveries each t
 
 from __future__ import annotations
 
-import json
 import sys
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any
+
+import orjson
 
 from mooring.domain.webhooks.following import Followed, followed, installation_named
 from mooring.domain.webhooks.keys import Keys
@@ -42,8 +45,14 @@ class Following:
     @property
     def status(self) -> Mapping[str, Any]:
         """Return what was recorded: `push` and `deliveries` of its status."""
-        found: dict[str, Any] = json.loads(zlib.decompress(self.recorded))
-        return found
+        return _status(self.recorded)
+
+
+# Of a Project that many pushes come for it is looked at for each of them.
+@lru_cache(64)
+def _status(recorded: bytes) -> Mapping[str, Any]:
+    found: dict[str, Any] = orjson.loads(zlib.decompress(recorded))
+    return MappingProxyType(found)
 
 
 class Followers:
@@ -203,7 +212,7 @@ class Followers:
             return None
         installation = self.installations.get(known.installation) if known.installation is not None else None
         found = followed(
-            json.loads(known.evidence),
+            orjson.loads(known.evidence),
             installation.as_object if installation is not None else None,
             self._keys,
             default_api=self._default_api,
@@ -234,9 +243,9 @@ def _read(obj: Object) -> Following | None:
         version=metadata["resourceVersion"],
         installation=Place(*named) if named is not None else None,
         evidence=_text(evidence),
-        recorded=zlib.compress(_text({name: status[name] for name in _RECORDED if name in status}).encode(), _QUICKLY),
+        recorded=zlib.compress(orjson.dumps({name: status[name] for name in _RECORDED if name in status}), _QUICKLY),
     )
 
 
 def _text(content: Mapping[str, Any]) -> str:
-    return json.dumps(content, separators=(",", ":"))
+    return orjson.dumps(content).decode()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -69,13 +69,13 @@ class DeliveryReceiver:
         """Return the hook of an address (None: the operator's own App); None where there is none."""
         return self._hooks.hook(path_id)
 
-    async def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict:
+    def take(self, hook: Hook, event: Event, *, delivery: str) -> Verdict | Awaitable[Verdict]:
         """Record what a delivery said, whose signature was verified; it is answered when that is stored."""
         if isinstance(event, Push):
-            return await self._push(hook, event, delivery)
-        return await self._notice(hook, event, delivery)
+            return self._push(hook, event, delivery)
+        return self._notice(hook, event, delivery)
 
-    async def _push(self, hook: Hook, push: Push, delivery: str) -> Verdict:
+    def _push(self, hook: Hook, push: Push, delivery: str) -> Verdict | Awaitable[Verdict]:
         if push.branch is None:
             return _ignored("It is no push to a branch.")
         if push.deletes:
@@ -88,9 +88,9 @@ class DeliveryReceiver:
         ]
         if not wanted:
             return self._nobody("No Project follows this branch by way of this webhook.")
-        return _verdict(delivery, [_Part("Project", wanted, await self._pushes.record(wanted))])
+        return self._record(wanted, [], delivery)
 
-    async def _notice(self, hook: Hook, notice: Notice, delivery: str) -> Verdict:
+    def _notice(self, hook: Hook, notice: Notice, delivery: str) -> Verdict | Awaitable[Verdict]:
         received_at = self._clock.now()
         wanted = [
             (place, Noticed(known.uid, notice.event, delivery, received_at))
@@ -100,8 +100,15 @@ class DeliveryReceiver:
         reported = self._reported(hook, notice, delivery, received_at)
         if not wanted and not reported:
             return self._nobody("No Project or GitHubInstallation of this webhook is concerned.")
-        found, told = await asyncio.gather(self._pushes.record(reported), self._notices.record(wanted))
-        return _verdict(delivery, [_Part("Project", reported, found), _Part("GitHubInstallation", wanted, told)])
+        return self._record(reported, wanted, delivery)
+
+    async def _record(
+        self, pushed: list[tuple[Place, Pushed]], noticed: list[tuple[Place, Noticed]], delivery: str
+    ) -> Verdict:
+        if not noticed:
+            return _verdict(delivery, [_Part("Project", pushed, await self._pushes.record(pushed))])
+        found, told = await asyncio.gather(self._pushes.record(pushed), self._notices.record(noticed))
+        return _verdict(delivery, [_Part("Project", pushed, found), _Part("GitHubInstallation", noticed, told)])
 
     def _reported(self, hook: Hook, notice: Notice, delivery: str, received_at: datetime) -> list[tuple[Place, Pushed]]:
         """Return what is recorded in Projects of an event that is about a repository itself."""

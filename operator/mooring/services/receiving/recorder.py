@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from random import Random
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -32,6 +33,15 @@ WAITING_FOR_ONE = 1_000
 AT_A_TIME = 50
 
 
+class Went(Enum):
+    """How an attempt went."""
+
+    WELL = "well"
+    # Somebody else had written.
+    COLLIDED = "collided"
+    BADLY = "badly"
+
+
 @dataclass(frozen=True, slots=True)
 class Pace:
     """How a recorder paces itself, in seconds. The defaults are for production; tests make them short."""
@@ -40,13 +50,25 @@ class Pace:
     """Whoever waits for longer is told that it is not recorded: GitHub itself waits for ten."""
     attempt: float = 3.0
     """One request: after that the next attempt is the better chance."""
-    gather: float = 0.05
-    """After a PATCH of an object so long passes before its next one: what comes meanwhile goes with it."""
+    gather: float = 0.005
+    """After a PATCH of an object so long passes before its next one: what comes meanwhile goes with it. Whoever was
+    answered just now sends again within that time; longer would only keep them waiting."""
+    collided: float = 0.002
+    """After a conflict; each one that follows doubles it. The API server is well then, and the watch is about to tell
+    what the other one wrote. A random part of it is really waited, so that two replicas that collide do not collide
+    again."""
     first_wait: float = 0.02
-    """After a failure; each one that follows doubles it. A random part of it is really waited, so that two replicas
-    that collide do not collide again."""
+    """After a failure; each one that follows doubles it, and a random part of it is really waited."""
     longest_wait: float = 1.0
     """And no longer than this."""
+
+    def after(self, went: Went, in_a_row: int) -> float:
+        """Return for how long to wait at most after an attempt; so many in a row, with it, did not go well."""
+        if went is Went.WELL:
+            return self.gather
+        first = self.collided if went is Went.COLLIDED else self.first_wait * 2
+        # Doubled that often it is longer than the longest in any case.
+        return min(first * float(1 << min(in_a_row - 1, 16)), self.longest_wait)
 
 
 class NotRecorded(Exception):
@@ -73,6 +95,10 @@ class Book(Protocol[E_contra]):
         """Return their kind."""
         ...
 
+    def judge(self, place: Place, entry: E_contra) -> Told | None:
+        """Say what would be told of an entry alone: RECORDED where it has to be written, None if it concerns nobody."""
+        ...
+
     def decide(self, place: Place, entries: Sequence[E_contra]) -> Decision | None:
         """Say what to write and what to tell; None where there is no such object any more."""
         ...
@@ -97,6 +123,8 @@ class _Line(Generic[E]):
 
     waiting: list[_Waiting[E]] = field(default_factory=list)
     task: asyncio.Task[None] | None = None
+    # The version that a write was refused on, since somebody else had written.
+    refused: str | None = None
 
     def still_waiting(self) -> list[_Waiting[E]]:
         """Forget what was told, or is waited for no more; return the rest."""
@@ -150,10 +178,10 @@ class Recorder(Generic[E]):
 
     def _join(self, place: Place, entry: E) -> asyncio.Future[Told | None]:
         future: asyncio.Future[Told | None] = asyncio.get_running_loop().create_future()
-        decision = self._book.decide(place, [entry])
-        if decision is None or decision.fields is None:
+        judged = self._book.judge(place, entry)
+        if judged is not Told.RECORDED:
             # What is stored already, or concerns nobody any more, needs no write, and takes nobody's room.
-            future.set_result(decision.told[0] if decision is not None else None)
+            future.set_result(judged)
             return future
         line = self._lines.get(place)
         waits_here = len(line.waiting) if line is not None else 0
@@ -171,17 +199,18 @@ class Recorder(Generic[E]):
 
     async def _serve(self, place: Place, line: _Line[E]) -> None:
         """Write until nobody waits any more."""
-        pace, failures, ended = self._shared.pace, 0, "the gateway ends"
+        ended = "the gateway ends"
+        in_a_row = 0
         try:
             while True:
                 async with self._shared.room.place(place.namespace):
                     if not line.still_waiting():
                         return
-                    went_well = await self._round(place, line.still_waiting())
-                failures = 0 if went_well else failures + 1
-                longest = pace.gather if went_well else min(pace.first_wait * 2**failures, pace.longest_wait)
+                    went = await self._round(place, line)
+                in_a_row = 0 if went is Went.WELL else in_a_row + 1
                 # What was told makes room for what comes meanwhile.
                 line.still_waiting()
+                longest = self._shared.pace.after(went, in_a_row)
                 await asyncio.sleep(longest * self._shared.random.uniform(0.5, 1.0))
         except Exception:
             log.exception("what came for %s %s was not understood", self._book.kind, place)
@@ -190,29 +219,37 @@ class Recorder(Generic[E]):
             del self._lines[place]
             _refuse(line.waiting, ended)
 
-    async def _round(self, place: Place, batch: Sequence[_Waiting[E]]) -> bool:
-        """Make one attempt for all that wait; tell whether it is done."""
-        decision = self._book.decide(place, [each.entry for each in batch])
+    async def _round(self, place: Place, line: _Line[E]) -> Went:
+        """Make one attempt for all that wait; tell how it went."""
+        seconds = self._shared.pace.attempt
+        batch, decision = self._decide(place, line)
+        if decision is not None and decision.version == line.refused:
+            # The watch has not told yet of what somebody else wrote.
+            await self._read(place, seconds)
+            batch, decision = self._decide(place, line)
         if decision is None or decision.fields is None:
             _tell(batch, [None] * len(batch) if decision is None else decision.told)
-            return True
-        seconds = self._shared.pace.attempt
+            return Went.WELL
         try:
             answer = await self._shared.records.merge_recorded(
                 self._book.kind, *place, decision.fields, resource_version=decision.version, seconds=seconds
             )
         except Changed:
             self._shared.wrote("conflict")
-            await self._read(place, seconds)
-            return False
+            line.refused = decision.version
+            return Went.COLLIDED
         except Trouble as trouble:
             self._shared.wrote("failed")
             self._failed(place, batch, trouble)
-            return False
+            return Went.BADLY
         self._shared.wrote("recorded")
         self._book.renew(place, answer)
         _tell(batch, decision.told)
-        return True
+        return Went.WELL
+
+    def _decide(self, place: Place, line: _Line[E]) -> tuple[list[_Waiting[E]], Decision | None]:
+        batch = line.still_waiting()
+        return batch, self._book.decide(place, [each.entry for each in batch])
 
     async def _read(self, place: Place, seconds: float) -> None:
         """Read what somebody else wrote; where that fails, the next conflict leads here again."""

@@ -284,6 +284,32 @@ def test_a_wanted_key_stands_once(double: str) -> None:
         reduce(double.encode())
 
 
+@pytest.mark.parametrize(
+    "double",
+    [
+        '{"x":1,"x":1}',
+        '{"ref":"a","ref":"b"}',
+        '{"x":{"y":1,"y":2}}',
+        '{"x":[{"y":1,"y":2}]}',
+        '{"y":1,"\\u0079":2}',
+        '{"x":"\\u0022:","y":1,"y":1}',
+        '{"x" :1,"x":2}',
+    ],
+)
+def test_read_as_a_whole_no_key_stands_twice(double: str) -> None:
+    with pytest.raises(BadPayload, match="stands twice"):
+        parse(double.encode())
+
+
+def test_however_it_is_written_it_is_read_alike() -> None:
+    more = {"x": ["é", 1.5e300, "\ud800", "<&>", "a/b", {"y": None}], "action": "created"}
+    for indent, separators in ((None, (",", ":")), (None, None), (2, None)):
+        for ascii_only in (True, False):
+            text = json.dumps({**PUSH, **more}, indent=indent, separators=separators, ensure_ascii=ascii_only)
+            written = text.replace("\ud800", "\\ud800").replace("a/b", "a\\/b").encode()
+            assert parse(written) == reduce(written) == {**PUSH, "action": "created"}
+
+
 def test_what_nobody_reads_may_stand_twice_and_have_any_size() -> None:
     assert reduce(b'{"x":1,"x":{"ref":1,"ref":2},"y":' + b"9" * 5000 + b',"ref":"a"}') == {"ref": "a"}
 

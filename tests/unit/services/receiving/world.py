@@ -224,7 +224,8 @@ class Replica:
         """Take what a payload says, which has to be something."""
         said = read(event, payload)
         assert said is not None
-        return await self.receiver.take(hook or self.hook(), said, delivery=delivery)
+        found = self.receiver.take(hook or self.hook(), said, delivery=delivery)
+        return found if isinstance(found, Verdict) else await found
 
     async def close(self) -> None:
         """End it."""
