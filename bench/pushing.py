@@ -1,0 +1,259 @@
+"""Signed pushes to two gateways while the operator works: many to one Project, and many over a thousand of them.
+
+The floor writes what a gateway writes, each time into another object: the same fields of the same status, of a kind
+with the same schema that neither operator nor gateway watches.
+"""
+
+from __future__ import annotations
+
+import copy
+import itertools
+import json
+import time
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from bench import floor, gateways, hammer, worlds
+from bench.figures import Book, Void
+from bench.floor import Request, Timing, request
+from bench.hammer import Sent
+from bench.site import Site, metric, site
+from bench.size import Say, Size
+from bench.worlds import INSTALLATION, WEBHOOK_SECRET, World
+from tests.cluster.conftest import ROOT
+from tests.cluster.harness import People
+from tests.cluster.process import Gateway, Mooring
+
+Object = dict[str, Any]
+IN_FLIGHT, REPLICAS = 64, 2
+PATIENCE = 900.0
+# The kind of the floor: Projects of another group.
+GROUP, PLACE = "bare.mooring.dev", "/apis/bare.mooring.dev/v1alpha1"
+BARE = "bare"
+# Seconds without a run after which the operator rests, and between two looks at that.
+RESTS, LOOKS = 3.0, 0.25
+RUNS, DEPTH = "mooring_reconcile_results_total", "mooring_queue_depth"
+RESULTS = ("recorded", "conflict", "failed")
+
+
+def measure(book: Book, size: Size, say: Say) -> None:
+    """Measure both, and the floor before each time."""
+    with site() as here:
+        count = 1 + -(-size.spread_projects // worlds.EACH)
+        world = worlds.make(here, size.spread_projects + 1, count)
+        spaces = world.furnish("pushed", count)
+        with here.operator() as operator:
+            followed = _follow(world, spaces, size.spread_projects)
+            say(f"  {size.spread_projects + 1} Projects follow their repositories")
+            mount = gateways.mounted(here, gateways.webhook_document(here))
+            bare = _Bare(here, size)
+            for what, count in (("push_burst", size.burst), ("push_spread", size.spread)):
+                targets = followed[:1] if what == "push_burst" else followed[1:]
+                with gateways.running(here, mount, REPLICAS) as running:
+                    _alternate(book, what, _Run(operator, running, targets, count, size.runs), bare, say)
+
+
+def _alternate(book: Book, what: str, run: _Run, bare: _Bare, say: Say) -> None:
+    """Measure floor and product one after the other, several times."""
+    run.send(min(200, run.count))
+    bare.take_shape(run.targets[0].project())
+    rates, tails, floors, p99 = [], [], [], []
+    for _ in range(run.times):
+        # The floor has the API server for itself; the operator works while pushes come.
+        _rest(run.operator)
+        best, crowded = bare.measure()
+        before = run.patches()
+        sent = run.send(run.count)
+        written = {name: count - before[name] for name, count in run.patches().items()}
+        say(f"  {what}: {_told(sent)}; PATCHes {written}")
+        say(f"  floor: {best.rate:.0f} a second at {best.in_flight}; p99 {1000 * crowded.p99:.0f} ms at {IN_FLIGHT}")
+        rates.append(sent.rate / best.rate)
+        tails.append(sent.quantile(0.99) / crowded.p99)
+        floors.append(best.rate)
+        p99.append(crowded.p99)
+    book.add(what, rates, "x", n=run.count, floor=median(floors))
+    if what == "push_burst":
+        book.add("push_burst_p99", tails, "x", n=run.count, floor=1000 * median(p99))
+
+
+def _rest(operator: Mooring) -> None:
+    """Wait until the operator has nothing to do."""
+    deadline, since, before = time.monotonic() + PATIENCE, time.monotonic(), -1.0
+    while time.monotonic() - since < RESTS:
+        assert time.monotonic() < deadline, "the operator does not come to rest"
+        runs = metric(operator, RUNS)
+        if runs != before or metric(operator, DEPTH):
+            since, before = time.monotonic(), runs
+        time.sleep(LOOKS)
+
+
+def _told(sent: Sent) -> str:
+    p50, p99 = (1000 * sent.quantile(share) for share in (0.5, 0.99))
+    busy = 100 * sent.cpu_seconds / sent.seconds
+    return f"{sent.rate:.0f} a second, p50 {p50:.0f} ms, p99 {p99:.0f} ms; the sender's CPU {busy:.0f} %"
+
+
+# --- the product ---
+
+
+class Target:
+    """A Project, and where pushes to its repository go."""
+
+    def __init__(self, people: People, name: str, repository: int, path: str) -> None:
+        self.people, self.name, self.repository, self.path = people, name, repository, path
+        self.head = str(self.project()["status"]["source"]["headSha"])
+
+    def project(self) -> Object:
+        """Return it as it is now."""
+        found = self.people.get("Project", self.name)
+        assert found is not None
+        return found
+
+
+class _Run:
+    """Pushes over some Projects, each later than the one before."""
+
+    def __init__(
+        self, operator: Mooring, running: list[Gateway], targets: Sequence[Target], count: int, times: int
+    ) -> None:
+        self.operator, self.running, self.targets, self.count, self.times = operator, running, targets, count, times
+        self._numbers = itertools.count(1)
+        self._began = int(time.time()) - 100_000
+
+    def send(self, count: int) -> Sent:
+        """Send so many pushes, and see that each was taken and the last one stands in its Project."""
+        made = [next(self._numbers) for _ in range(count)]
+        requests = [self._delivery(number) for number in made]
+        sent = hammer.send(gateways.addresses(self.running), requests, IN_FLIGHT)
+        if set(sent.statuses) - {200, 202}:
+            raise Void(f"pushes were answered {dict(sent.statuses)}: {sent.samples[:3]!r}")
+        stands = datetime.fromisoformat(self._target(made[-1]).project()["status"]["push"]["pushedAt"]).timestamp()
+        assert stands == self._began + made[-1], f"the last push is not the one that stands in its Project: {stands}"
+        return sent
+
+    def patches(self) -> dict[str, int]:
+        """Return how many writes were tried, by what came of them."""
+        names = {result: f'mooring_gateway_patches_total{{result="{result}"}}' for result in RESULTS}
+        return {result: int(sum(one.metric(name) for one in self.running)) for result, name in names.items()}
+
+    def _target(self, number: int) -> Target:
+        return self.targets[number % len(self.targets)]
+
+    def _delivery(self, number: int) -> bytes:
+        target = self._target(number)
+        payload = gateways.push(target.repository, number, self._began + number, target.head)
+        return gateways.delivery(target.path, payload, WEBHOOK_SECRET)
+
+
+def _follow(world: World, spaces: list[People], count: int) -> list[Target]:
+    """Make Projects that follow a repository each, the first of them alone in its namespace, and wait for proofs."""
+    places = [(spaces[0], "p0"), *((spaces[1 + n % (len(spaces) - 1)], f"p{n + 1}") for n in range(count))]
+    wanted = [
+        worlds.own(world.site, "Project", people.namespace, name, worlds.sourced(number, count + 1))
+        for number, (people, name) in enumerate(places)
+    ]
+    for people in spaces:
+        people.until("GitHubInstallation", INSTALLATION, lambda obj: _path(obj) != "", "a webhook", seconds=PATIENCE)
+    worlds.send(world.site, wanted)
+    for people in spaces:
+        names = [name for owner, name in places if owner is people]
+        people.until_every("Project", dict.fromkeys(names, _is_proven), seconds=PATIENCE)
+    paths = {people.namespace: _path(people.get("GitHubInstallation", INSTALLATION)) for people in spaces}
+    return [
+        Target(people, name, world.repositories[f"{worlds.ACCOUNT}/app-{number + 1}"], paths[people.namespace])
+        for number, (people, name) in enumerate(places)
+    ]
+
+
+def _path(installation: Mapping[str, Any] | None) -> str:
+    told = ((installation or {}).get("status") or {}).get("webhook") or {}
+    return urlsplit(str(told.get("url") or "")).path
+
+
+def _is_proven(project: Mapping[str, Any] | None) -> bool:
+    status = (project or {}).get("status") or {}
+    source = status.get("source") or {}
+    return bool(source.get("proof") and source.get("headSha")) and "replicas" in status
+
+
+# --- the floor ---
+
+
+class _Bare:
+    """Objects that nobody watches, and PATCHes of their status."""
+
+    def __init__(self, here: Site, size: Size) -> None:
+        self._here = here
+        self._count = min(size.spread_projects, 500)
+        self._writes = size.spread
+        self._numbers = itertools.count(1)
+        self._fields: Object = {}
+        _install(here)
+        here.people(BARE)
+
+    def take_shape(self, project: Object) -> None:
+        """Make all objects like a Project; from now on what is written is what a gateway writes into that."""
+        self._fields = {name: project["status"][name] for name in ("push", "deliveries")}
+        for method, part, content in (("PATCH", "", project["spec"]), ("PATCH", "/status", project["status"])):
+            kept = "status" if part else "spec"
+            requests = [
+                self._request(method, number, part, {kept: content}, apply=not part) for number in range(self._count)
+            ]
+            worlds.send(self._here, requests)
+
+    def measure(self) -> tuple[Timing, Timing]:
+        """Return the quickest of 1, 16 and 64 in flight, and that with 64."""
+        found: list[Timing] = []
+
+        async def work() -> None:
+            reads = [request("GET", f"{self._here.access.server}{PLACE}", headers=self._here.authorization())]
+            async with floor.session(self._here.access.ca) as client:
+                for in_flight, share in zip(floor.IN_FLIGHT, floor.SHARES, strict=True):
+                    requests = [self._write(next(self._numbers)) for _ in range(int(share * self._writes))]
+                    await floor.warm(client, reads, in_flight)
+                    found.append(await floor.drive(client, requests, in_flight))
+
+        floor.run(work())
+        return max(found, key=lambda timing: timing.rate), found[-1]
+
+    def _write(self, number: int) -> Request:
+        push = {**self._fields["push"], "sha": gateways.sha(number)}
+        return self._request("PATCH", number % self._count, "/status", {"status": {**self._fields, "push": push}})
+
+    def _request(
+        self, method: str, number: int, part: str, fields: Mapping[str, Any], *, apply: bool = False
+    ) -> Request:
+        path = f"{PLACE}/namespaces/{BARE}/projects/b{number}{part}?fieldManager=mooring-gateway"
+        body: Object = dict(fields)
+        if apply:
+            body |= {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Project", "metadata": {"name": f"b{number}"}}
+        return request(
+            method,
+            self._here.access.server + path + ("&force=true" if apply else ""),
+            json.dumps(body, separators=(",", ":")).encode(),
+            content_type="application/apply-patch+yaml" if apply else "application/merge-patch+json",
+            headers=self._here.authorization(),
+        )
+
+
+def _install(here: Site) -> None:
+    """Make the kind: the one of Projects, under another group."""
+    (file,) = Path(ROOT / "crds").glob("*_projects.yaml")
+    kind = copy.deepcopy(yaml.safe_load(file.read_text()))
+    kind["metadata"]["name"] = f"projects.{GROUP}"
+    kind["spec"]["group"] = GROUP
+    kind["spec"]["names"] = {"kind": "Project", "plural": "projects"}
+    kind["metadata"].pop("annotations", None)
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    status, body = here.kube.request("POST", path, kind)
+    assert status in {201, 409}, body
+    deadline = time.monotonic() + PATIENCE
+    while here.kube.request("GET", f"{PLACE}/namespaces/{BARE}/projects?limit=1")[0] != 200:
+        assert time.monotonic() < deadline, "the kind of the floor was not served"
+        time.sleep(0.1)
