@@ -71,7 +71,7 @@ class AppHooks:
             return False
 
     async def trouble(
-        self, installation: GitHubInstallation, status: Mapping[str, Any], *, elsewhere: bool | None
+        self, installation: GitHubInstallation, status: Mapping[str, Any], *, elsewhere: bool
     ) -> Reason | None:
         """Return why an App's webhook brings no pushes; what is not known yet is no trouble."""
         if not await self.takes(installation):

@@ -103,7 +103,8 @@ class Carriers:
         has_address, source = self._platform.public_base_url is not None, seen.source
         if spec_uses_installation(seen.project):
             try:
-                trouble = await self._installations.webhook_trouble(installation_key(seen.project))
+                before = as_it_was.condition.reason if as_it_was.condition is not None else None
+                trouble = await self._installations.webhook_trouble(installation_key(seen.project), before)
             except Trouble:
                 return as_it_was
             carrier = rules.by_app(trouble if has_address else Reason.NO_PUBLIC_URL)

@@ -130,12 +130,17 @@ class Installations:
             named = _repository_of(self._platform.store.get(project)) or full_name
             raise not_covered(shown_to(project.namespace, key.namespace, key.name), named) from None
 
-    async def webhook_trouble(self, key: Key) -> Reason | None:
-        """Return why the webhook of an installation's App brings no pushes; None as far as nothing is known of that."""
+    async def webhook_trouble(self, key: Key, before: Reason | None) -> Reason | None:
+        """Return why the webhook of an installation's App brings no pushes; None as far as nothing is known of that.
+
+        `before` is what was told last: after a start, that stays until GitHub was asked.
+        """
         obj, installation = self._seen(key)
         if obj is None or installation is None:
             return Reason.INSTALLATION_NOT_FOUND
         elsewhere = self._redeliveries.goes_elsewhere(key)
+        if elsewhere is None:
+            elsewhere = before is Reason.WEBHOOK_ELSEWHERE
         return await self._hooks.trouble(installation, obj.get("status") or {}, elsewhere=elsewhere)
 
     async def _for(self, key: Key, consumer: str) -> Found:

@@ -25,7 +25,7 @@ from mooring.domain.webhooks.cursors import parse
 from mooring.services.delivery_cursors import KEY
 from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.front import Front
-from tests.cluster.harness import Hub, Object, People
+from tests.cluster.harness import Hub, Object, People, condition
 from tests.cluster.operator.apps import Account, LabApp, install, make_account, make_app, put_app
 from tests.cluster.operator.pushes import Shop
 from tests.cluster.operator.webhooks import document, url_of
@@ -285,6 +285,27 @@ def test_what_failed_while_the_gateway_was_down_is_asked_for_once_and_recorded(s
     site.looks(3)
     assert set(site.asked(since)) == {CONFIG, LISTS}
     assert site.cursors()["metadata"]["resourceVersion"] == version
+
+
+def test_a_webhook_that_goes_elsewhere_is_told_of_once(site: Site) -> None:
+    """A start does not know where it goes before it has asked; until then, what was told stays (O1)."""
+    shop, place = site.shop(), f"/apps/{site.app.slug}/webhook"
+
+    def told(reason: str) -> Object:
+        found = site.people.until_condition(shop.name, "WebhookReady", "False" if "Else" in reason else "True", reason)
+        return {"webhook": found["status"]["webhook"], **condition(found, "WebhookReady")}
+
+    told("AppDelivers")
+    site.hub.control("POST", place, {"url": "https://elsewhere.example.com/hook", "secret": SECRET})
+    try:
+        before = told("WebhookElsewhere")
+        site.kill()
+        site.start()
+        site.looks(3)
+        assert told("WebhookElsewhere") == before
+    finally:
+        site.hub.control("POST", place, {"url": site.url, "secret": SECRET})
+    told("AppDelivers")
 
 
 def test_what_keeps_failing_is_sent_three_times_again_and_no_more(site: Site) -> None:

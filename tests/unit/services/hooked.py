@@ -182,7 +182,8 @@ class Bench:
         async def resolve(_obj: Object, _project: Any) -> Resolution:
             return self.token
 
-        async def webhook_trouble(_key: Key) -> Reason | None:
+        async def webhook_trouble(_key: Key, before: Reason | None) -> Reason | None:
+            self.told_before = before
             return self.app_trouble
 
         tokens: Any = SimpleNamespace(resolve=resolve)
