@@ -7,14 +7,20 @@ ignored, so that a service never decides on a status from before its own last wr
 from __future__ import annotations
 
 import sys
+import zlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+import orjson
+
 from mooring.domain import names
 from mooring.domain.names import OwnKind
+from mooring.domain.webhooks.events import REPOSITORY
 from mooring.ports import Object
 
+# The quickest compression: it is done at every event.
+PACKING = 1
 # Uids of removed objects that are remembered; what is under way when an object goes arrives within seconds.
 KEPT_GONE = 10_000
 
@@ -91,6 +97,8 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[Key, Object] = {}
+        # What runs were before, which a run alone needs: a tenth of what it takes unpacked.
+        self._histories: dict[Key, bytes] = {}
         self._references: dict[Key, frozenset[Reference]] = {}
         self._referrers: defaultdict[Reference, set[Key]] = defaultdict(set)
         self._placed: defaultdict[tuple[OwnKind, str], set[Key]] = defaultdict(set)
@@ -106,8 +114,11 @@ class Store:
         return len(self._objects)
 
     def get(self, key: Key) -> Object | None:
-        """Return an object as it was last seen. It is shared: do not change it."""
-        return self._objects.get(key)
+        """Return an object as it was last seen, but for the deliveries of pushes. It is shared: do not change it."""
+        obj, packed = self._objects.get(key), self._histories.get(key)
+        if obj is None or packed is None:
+            return obj
+        return {**obj, "status": {**obj["status"], "history": orjson.loads(zlib.decompress(packed))}}
 
     def put(self, obj: Object) -> bool:
         """Keep what was seen; tell whether it was news."""
@@ -116,8 +127,12 @@ class Store:
         if obj["metadata"].get("uid") in self._gone or (known is not None and not _is_news(known, obj)):
             return False
         self._follow(key, known, obj)
-        kept: Object = _shared({**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "managedFields"}})
+        kept: Object = _shared({**obj, **_worth_keeping(obj)})
         self._objects[key] = kept
+        if history := (obj.get("status") or {}).get("history"):
+            self._histories[key] = zlib.compress(orjson.dumps(history), PACKING)
+        else:
+            self._histories.pop(key, None)
         self._placed[key.kind, key.namespace].add(key)
         if key.kind == "GitHubInstallation":
             self._marked[names.clone_mark(obj["metadata"]["uid"])] = key
@@ -133,6 +148,7 @@ class Store:
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return False
         del self._objects[key]
+        self._histories.pop(key, None)
         self._follow(key, known, None)
         if self._marked.get(mark := names.clone_mark(known["metadata"].get("uid", ""))) == key:
             del self._marked[mark]
@@ -162,7 +178,7 @@ class Store:
 
     def users_in(self, namespace: str) -> list[Object]:
         """Return the GitHubUsers of a namespace, in a stable order."""
-        return [self._objects[key] for key in self.keys_in("GitHubUser", namespace)]
+        return [self._objects[key] for key in self.keys_in("GitHubUser", namespace)]  # which have no history
 
     def keys_in(self, kind: OwnKind, namespace: str) -> list[Key]:
         """Return the keys of one kind in a namespace, in a stable order."""
@@ -174,7 +190,7 @@ class Store:
 
     def projects_of(self, owner: Key) -> list[Object]:
         """Return the Projects that refer to a GitHubUser or a GitHubInstallation, in a stable order."""
-        return [self._objects[key] for key in self.referring_to(*owner)]
+        return [obj for key in self.referring_to(*owner) if (obj := self.get(key)) is not None]
 
     def followers_of(self, namespace: str, repository_id: int) -> list[Key]:
         """Return the Projects of a namespace whose status says that they follow a repository without an App."""
@@ -211,6 +227,20 @@ def _repository(obj: Object | None) -> int | None:
         return None
     found = ((obj.get("status") or {}).get("source") or {}).get("repositoryId")
     return found if isinstance(found, int) else None
+
+
+def _worth_keeping(obj: Object) -> dict[str, Any]:
+    """Return the parts that are kept otherwise than they came.
+
+    Of the last deliveries, which are for people, only those are needed that are about the repository itself.
+    """
+    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    status = obj.get("status")
+    if not status:
+        return {"metadata": metadata}
+    kept = {name: value for name, value in status.items() if name not in {"history", "deliveries"}}
+    told = [entry for entry in status.get("deliveries") or () if entry.get("event") == REPOSITORY]
+    return {"metadata": metadata, "status": {**kept, "deliveries": told} if told else kept}
 
 
 def _shared(value: Any) -> Any:

@@ -225,3 +225,28 @@ class StoreMachine(RuleBasedStateMachine):
 
 TestStore = StoreMachine.TestCase
 TestStore.settings = settings(max_examples=40, stateful_step_count=30)
+
+
+def test_of_what_is_for_people_only_what_a_run_needs_is_kept() -> None:
+    """Ten thousand Projects with twenty deliveries and ten past revisions would take half of the memory with these."""
+    store = Store()
+    history = [{"sha": f"{number:040x}", "trigger": "Push"} for number in range(10)]
+    renamed = {"event": "repository", "delivery": "r", "receivedAt": "2026-01-01T00:00:00Z"}
+    pushes = [{"event": "push", "delivery": f"p{number}"} for number in range(19)]
+    obj = at(5, raw_project())
+    obj["status"] = {"history": history, "deliveries": [*pushes, renamed], "observedGeneration": 1}
+    assert store.put(obj)
+    found = store.get(key_of(obj))
+    assert found is not None
+    assert found["status"] == {"history": history, "deliveries": [renamed], "observedGeneration": 1}
+    assert len(obj["status"]["deliveries"]) == 20
+    kept = store._objects[key_of(obj)]  # noqa: SLF001 - what must stay small is seen nowhere else
+    assert "history" not in kept["status"]
+
+    later = {**at(6, raw_project()), "status": {"observedGeneration": 1, "deliveries": pushes}}
+    assert store.put(later)
+    assert (store.get(key_of(obj)) or {})["status"] == {"observedGeneration": 1}
+    store.put(at(7, obj))
+    assert store.drop(key_of(obj))
+    assert store.get(key_of(obj)) is None
+    assert not store._histories  # noqa: SLF001
