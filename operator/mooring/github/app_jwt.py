@@ -1,6 +1,7 @@
 """The key of a GitHub App, and what is signed with it. Pure: the time is an argument.
 
-A JWT is made for one request and kept nowhere, so that none can reach somebody who holds another key.
+A JWT is kept for some seconds by the key that signed it, and nowhere else: so none can reach somebody who holds another
+key. To sign takes longer than all else that a request does here, and many installations of one App ask at once.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ _LONGEST = 4096
 # GitHub refuses what was issued in its future, and an end more than ten minutes ahead.
 _ISSUED_BACK = timedelta(seconds=60)
 _ENDS_AHEAD = timedelta(minutes=9)
+# Seconds for which one serves: fewer than GitHub's clock may turn out to be away before it is signed anew.
+_SERVES = 4
 
 
 class Malformed(Exception):
@@ -31,7 +34,7 @@ class Malformed(Exception):
 class AppKey:
     """A key that can sign."""
 
-    __slots__ = ("_key",)
+    __slots__ = ("_key", "_last")
 
     def __init__(self, pem: str) -> None:
         """Read a PEM text, also one whose line ends were written as backslash and n; raise Malformed."""
@@ -45,12 +48,20 @@ class AppKey:
         if not isinstance(key, RSAPrivateKey) or not _LEAST_BITS <= key.key_size <= _MOST_BITS:
             raise Malformed
         self._key = key
+        # For which App, since when, and what was signed.
+        self._last: tuple[int, datetime, str] | None = None
 
     def sign(self, app_id: int, now: datetime) -> str:
-        """Return a JWT that proves the App for the next nine minutes by GitHub's clock."""
+        """Return a JWT that proves the App for about the next nine minutes by GitHub's clock."""
+        if self._last is not None:
+            last_id, since, signed = self._last
+            if last_id == app_id and 0 <= (now - since).total_seconds() < _SERVES:
+                return signed
         claims = {
             "iss": str(app_id),
             "iat": int((now - _ISSUED_BACK).timestamp()),
             "exp": int((now + _ENDS_AHEAD).timestamp()),
         }
-        return jwt.encode(claims, self._key, algorithm="RS256")
+        signed = jwt.encode(claims, self._key, algorithm="RS256")
+        self._last = app_id, now, signed
+        return signed

@@ -20,7 +20,7 @@ async def token_in(platform: Platform, uid: str, namespace: str, name: str, orig
         return None
     live = await platform.secrets.get(namespace, name)
     store = platform.store
-    projects = {obj["metadata"]["uid"] for key in store.keys_in("Project", namespace) if (obj := store.get(key))}
+    projects = {obj["metadata"]["uid"] for key in store.keys_in("Project", namespace) if (obj := store.outline(key))}
     if live is None or not is_ours(live, projects):
         return None
     token, told = token_of(live), read_annotations(live["metadata"].get("annotations"))

@@ -422,7 +422,7 @@ class Clones:
 
     def _projects_in(self, namespace: str) -> set[str]:
         store = self._platform.store
-        return {obj["metadata"]["uid"] for key in store.keys_in("Project", namespace) if (obj := store.get(key))}
+        return {obj["metadata"]["uid"] for key in store.keys_in("Project", namespace) if (obj := store.outline(key))}
 
 
 def _owners(live: Object) -> list[str]:

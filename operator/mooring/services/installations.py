@@ -112,7 +112,7 @@ class Installations:
 
     async def look_for(self, key: Key) -> None:
         """Ask for an installation that no watch has shown: of objects applied together, any may be seen first."""
-        if self._platform.store.get(key) is None:
+        if key not in self._platform.store:
             found = await self._platform.cluster.read_own(*key)
             if found is not None and self._platform.store.put(found):
                 self._ask(key, 0.0)
@@ -127,7 +127,7 @@ class Installations:
             if trouble.reason is not Reason.REPOSITORY_NOT_COVERED:
                 raise
             # By the name that was asked for: what it is called by now is for those to know who may see it.
-            named = _repository_of(self._platform.store.get(project)) or full_name
+            named = _repository_of(self._platform.store.outline(project)) or full_name
             raise not_covered(shown_to(project.namespace, key.namespace, key.name), named) from None
 
     async def webhook_trouble(self, key: Key, before: Reason | None) -> Reason | None:

@@ -58,7 +58,7 @@ class Intake:
     def own_kind(self, event: str | None, obj: Object) -> None:
         """Take an event about one of the three kinds (None: from a list)."""
         key, store = key_of(obj), self._platform.store
-        before = store.get(key)
+        before = store.outline(key)
         if event == "DELETED":
             if not store.drop(key, uid=obj["metadata"].get("uid")):
                 return
@@ -92,7 +92,7 @@ class Intake:
     def _ask_installation(self, place: Reference | None) -> None:
         """Ask an installation to look at who uses it."""
         key = Key("GitHubInstallation", place.namespace, place.name) if place is not None else None
-        if key is not None and self._platform.store.get(key) is not None:
+        if key is not None and key in self._platform.store:
             self._ask(key)
 
     def sighting(self, seen: Sighting) -> None:
@@ -163,7 +163,7 @@ class Intake:
                 return
         for project in projects:
             key = Key("Project", seen.namespace, project)
-            if self._platform.store.get(key) is not None:
+            if key in self._platform.store:
                 self._ask(key)
 
     def _namespace(self, seen: Sighting) -> None:
@@ -179,7 +179,7 @@ class Intake:
         if before != labels:
             for key in self._platform.store.keys_in("Project", seen.name):
                 self._ask(key)
-                project = self._platform.store.get(key)
+                project = self._platform.store.outline(key)
                 self._ask_installation(installation_reference(project) if project is not None else None)
 
 

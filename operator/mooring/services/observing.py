@@ -94,7 +94,7 @@ class Observer:
         if host is None:
             return
         store = self._platform.store
-        rivals = [obj for key in store.referring_to("Host", "", host) if (obj := store.get(key)) is not None]
+        rivals = [obj for key in store.referring_to("Host", "", host) if (obj := store.outline(key)) is not None]
         if first_of_host(rivals) not in {None, project.metadata.uid}:
             raise Stalled(
                 Reason.HOST_CONFLICT,

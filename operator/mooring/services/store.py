@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import zlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import orjson
@@ -19,8 +19,11 @@ from mooring.domain.names import OwnKind
 from mooring.domain.webhooks.events import REPOSITORY
 from mooring.ports import Object
 
+# What others than its own run ask of a Project's status.
+OUTLINED = ("source", "revision")
 # The quickest compression: it is done at every event.
-PACKING = 1
+QUICKEST = 1
+LARGEST_MEASURE = 32 * 1024
 # Uids of removed objects that are remembered; what is under way when an object goes arrives within seconds.
 KEPT_GONE = 10_000
 
@@ -97,8 +100,9 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[Key, Object] = {}
-        # What runs were before, which a run alone needs: a tenth of what it takes unpacked.
-        self._histories: dict[Key, bytes] = {}
+        # The rest of their statuses, packed: a run alone needs it.
+        self._rests: dict[Key, bytes] = {}
+        self._packing = Packing()
         self._references: dict[Key, frozenset[Reference]] = {}
         self._referrers: defaultdict[Reference, set[Key]] = defaultdict(set)
         self._placed: defaultdict[tuple[OwnKind, str], set[Key]] = defaultdict(set)
@@ -115,10 +119,18 @@ class Store:
 
     def get(self, key: Key) -> Object | None:
         """Return an object as it was last seen, but for the deliveries of pushes. It is shared: do not change it."""
-        obj, packed = self._objects.get(key), self._histories.get(key)
+        obj, packed = self._objects.get(key), self._rests.get(key)
         if obj is None or packed is None:
             return obj
-        return {**obj, "status": {**obj["status"], "history": orjson.loads(zlib.decompress(packed))}}
+        return {**obj, "status": {**(obj.get("status") or {}), **self._packing.unpacked(packed)}}
+
+    def outline(self, key: Key) -> Object | None:
+        """Return an object with no more of a Project's status than its source and revision: that costs nothing."""
+        return self._objects.get(key)
+
+    def __contains__(self, key: Key) -> bool:
+        """Tell whether an object was seen."""
+        return key in self._objects
 
     def put(self, obj: Object) -> bool:
         """Keep what was seen; tell whether it was news."""
@@ -127,12 +139,13 @@ class Store:
         if obj["metadata"].get("uid") in self._gone or (known is not None and not _is_news(known, obj)):
             return False
         self._follow(key, known, obj)
-        kept: Object = _shared({**obj, **_worth_keeping(obj)})
+        outline, rest = _parted(obj)
+        kept: Object = _shared(outline)
         self._objects[key] = kept
-        if history := (obj.get("status") or {}).get("history"):
-            self._histories[key] = zlib.compress(orjson.dumps(history), PACKING)
+        if rest:
+            self._rests[key] = self._packing.packed(rest)
         else:
-            self._histories.pop(key, None)
+            self._rests.pop(key, None)
         self._placed[key.kind, key.namespace].add(key)
         if key.kind == "GitHubInstallation":
             self._marked[names.clone_mark(obj["metadata"]["uid"])] = key
@@ -148,7 +161,7 @@ class Store:
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return False
         del self._objects[key]
-        self._histories.pop(key, None)
+        self._rests.pop(key, None)
         self._follow(key, known, None)
         if self._marked.get(mark := names.clone_mark(known["metadata"].get("uid", ""))) == key:
             del self._marked[mark]
@@ -178,7 +191,7 @@ class Store:
 
     def users_in(self, namespace: str) -> list[Object]:
         """Return the GitHubUsers of a namespace, in a stable order."""
-        return [self._objects[key] for key in self.keys_in("GitHubUser", namespace)]  # which have no history
+        return [self._objects[key] for key in self.keys_in("GitHubUser", namespace)]
 
     def keys_in(self, kind: OwnKind, namespace: str) -> list[Key]:
         """Return the keys of one kind in a namespace, in a stable order."""
@@ -189,8 +202,8 @@ class Store:
         return iter(list(self._objects))
 
     def projects_of(self, owner: Key) -> list[Object]:
-        """Return the Projects that refer to a GitHubUser or a GitHubInstallation, in a stable order."""
-        return [obj for key in self.referring_to(*owner) if (obj := self.get(key)) is not None]
+        """Return the outlines of the Projects that refer to a GitHubUser or a GitHubInstallation, in a stable order."""
+        return [self._objects[key] for key in self.referring_to(*owner)]
 
     def followers_of(self, namespace: str, repository_id: int) -> list[Key]:
         """Return the Projects of a namespace whose status says that they follow a repository without an App."""
@@ -229,18 +242,40 @@ def _repository(obj: Object | None) -> int | None:
     return found if isinstance(found, int) else None
 
 
-def _worth_keeping(obj: Object) -> dict[str, Any]:
-    """Return the parts that are kept otherwise than they came.
+class Packing:
+    """Packs documents that say nearly the same: beside the first of them, each takes a tenth."""
+
+    def __init__(self) -> None:
+        # Once there is a measure it stays: what was packed by it has to be unpacked by it.
+        self._measure: bytes | None = None
+
+    def packed(self, document: Mapping[str, Any]) -> bytes:
+        """Pack one."""
+        text = orjson.dumps(document)
+        if self._measure is None:
+            self._measure = text[:LARGEST_MEASURE]
+        packing = zlib.compressobj(QUICKEST, zdict=self._measure)
+        return packing.compress(text) + packing.flush()
+
+    def unpacked(self, packed: bytes) -> dict[str, Any]:
+        """Return what was packed."""
+        document: dict[str, Any] = orjson.loads(zlib.decompressobj(zdict=self._measure or b"").decompress(packed))
+        return document
+
+
+def _parted(obj: Object) -> tuple[Object, dict[str, Any]]:
+    """Part an object into what others ask of it, and the rest of a Project's status, which its own run needs.
 
     Of the last deliveries, which are for people, only those are needed that are about the repository itself.
     """
-    metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
+    outline = {**obj, "metadata": {name: value for name, value in obj["metadata"].items() if name != "managedFields"}}
     status = obj.get("status")
-    if not status:
-        return {"metadata": metadata}
-    kept = {name: value for name, value in status.items() if name not in {"history", "deliveries"}}
-    told = [entry for entry in status.get("deliveries") or () if entry.get("event") == REPOSITORY]
-    return {"metadata": metadata, "status": {**kept, "deliveries": told} if told else kept}
+    if obj["kind"] != "Project" or not status:
+        return outline, {}
+    rest = {name: value for name, value in status.items() if name not in OUTLINED and name != "deliveries"}
+    if told := [entry for entry in status.get("deliveries") or () if entry.get("event") == REPOSITORY]:
+        rest["deliveries"] = told
+    return {**outline, "status": {name: status[name] for name in OUTLINED if name in status}}, rest
 
 
 def _shared(value: Any) -> Any:

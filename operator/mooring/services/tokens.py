@@ -52,7 +52,7 @@ class Tokens:
         would begin without the token, and roll once more a moment later.
         """
         first = not (obj.get("status") or {}).get("revision")
-        if not first or user.namespace != obj["metadata"]["namespace"] or self._platform.store.get(user) is not None:
+        if not first or user.namespace != obj["metadata"]["namespace"] or user in self._platform.store:
             return
         found = await self._platform.cluster.read_own(*user)
         if found is not None and self._platform.store.put(found):

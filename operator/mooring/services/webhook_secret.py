@@ -332,7 +332,7 @@ class WebhookSecret:
         since: dict[tuple[str, str], str] = {}
         awaited: set[tuple[str, str]] = set()
         for key in store:
-            obj = store.get(key)
+            obj = store.outline(key)
             ref = (obj.get("spec") or {}).get("appSecretRef") if obj and key.kind == "GitHubInstallation" else None
             if not obj or not ref:
                 continue

@@ -2,12 +2,13 @@
 
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import jwt
 import pytest
 
 from mooring.github.app_jwt import AppKey, Malformed
+from mooring.github.limits import LIMITS
 from tests.unit.github.keys import PKCS1, PKCS8, curve_key, pem, rsa_key
 
 NOW = datetime(2026, 11, 21, 4, 0, 0, 900_000, tzinfo=UTC)
@@ -65,3 +66,14 @@ def test_a_key_shows_nothing() -> None:
     key = AppKey(pem(rsa_key()))
     assert repr(key).startswith("<mooring.github.app_jwt.AppKey object")
     assert not hasattr(key, "__dict__")
+
+
+def test_what_was_signed_serves_for_seconds_and_for_that_app_alone() -> None:
+    key = AppKey(pem(rsa_key()))
+    first = key.sign(42, NOW)
+    assert key.sign(42, NOW + timedelta(seconds=3)) == first
+    assert AppKey(pem(rsa_key())).sign(43, NOW) != first
+    assert key.sign(43, NOW) != first
+    later = {key.sign(42, NOW + timedelta(seconds=seconds)) for seconds in (5, -1)}
+    assert len(later | {first}) == 3
+    assert LIMITS.clock_slack > timedelta(seconds=4)
