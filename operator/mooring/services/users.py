@@ -31,6 +31,7 @@ from mooring.ports import AlreadyExists, Object
 from mooring.services import statuses
 from mooring.services.counts import Counts
 from mooring.services.platform import Platform
+from mooring.services.reading import Reading
 from mooring.services.secrets import write_secret
 from mooring.services.store import Key, key_of
 from mooring.services.work import Again
@@ -61,6 +62,7 @@ class Users:
         # GitHub identities that were proven by this process, before the status says so.
         self._identities: dict[Key, Identity | None] = {}
         self._counts = Counts(platform.clock)
+        self._reading = Reading(GitHubUser)
 
     # What Projects ask
 
@@ -69,9 +71,8 @@ class Users:
         obj = self._platform.store.get(key)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return None
-        try:
-            user = GitHubUser.model_validate(obj)
-        except ValidationError:
+        user = self._reading(obj)
+        if user is None:
             return None
         granted = is_granted(
             [grant.namespaces for grant in user.spec.grants],
@@ -239,7 +240,7 @@ class Users:
         rivals = [
             parsed
             for obj in self._platform.store.users_in(key.namespace)
-            if self._identity(key_of(obj), obj) == mine and (parsed := _parsed(obj)) is not None
+            if self._identity(key_of(obj), obj) == mine and (parsed := self._reading(obj)) is not None
         ]
         return rules.first_of(rivals) not in {None, user.metadata.name}
 
@@ -329,13 +330,6 @@ class Users:
         self._platform.audit.record(
             action, kind=key.kind, namespace=key.namespace, name=key.name, fingerprint=new, previous=old
         )
-
-
-def _parsed(obj: Object) -> GitHubUser | None:
-    try:
-        return GitHubUser.model_validate(obj)
-    except ValidationError:
-        return None
 
 
 def _is_final(examined: Examined) -> bool:

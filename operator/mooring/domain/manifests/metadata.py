@@ -5,6 +5,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from mooring.domain import names
 from mooring.domain.resources.project import Project
 
@@ -56,8 +58,18 @@ def digest(manifest: Mapping[str, Any]) -> str:
     """
     if manifest.get("kind") == "Secret":
         raise ValueError("a Secret gets no digest: its hash would help to guess what is in it")
-    canonical = json.dumps(_without_digest(manifest), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()[:DIGEST_CHARACTERS]
+    return hashlib.sha256(_canonical(_without_digest(manifest))).hexdigest()[:DIGEST_CHARACTERS]
+
+
+def _canonical(document: Mapping[str, Any]) -> bytes:
+    """Write a document in its one form, in ASCII: orjson writes that as `json` does, in a tenth of the time.
+
+    Of other letters, and of the last control character, the two write different forms, and sort them otherwise.
+    """
+    text = orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+    if text.isascii() and b"\x7f" not in text:
+        return text
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True).encode("ascii")
 
 
 def with_digest(manifest: Manifest) -> Manifest:
