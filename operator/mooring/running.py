@@ -6,6 +6,7 @@ Kopf comes in as one more coroutine, from `handlers`.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 from collections.abc import Awaitable, Callable
@@ -123,15 +124,14 @@ class Operator:
         await self.platform.herald.finish()
 
     async def _reconcile(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            once = (*self.own_kinds, *self.children)
-            listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in once]
-            await asyncio.gather(*(watch.synced.wait() for watch in (*once, *self.watches)))
-            for task in listing:
-                task.cancel()
-        # Kopf, and the watches on metadata, follow them from here; what the lists remembered is not needed twice.
-        self.own_kinds.clear()
-        self.children.clear()
+        # One after the other: what a list takes beside what is kept of it, it takes once.
+        for once in (self.own_kinds, self.children):
+            await _listed(once)
+            # Kopf, and the watches on metadata, follow them from here; what the lists remembered is not needed twice.
+            once.clear()
+        await asyncio.gather(*(watch.synced.wait() for watch in self.watches))
+        # None of it is garbage before it is replaced: to look through it again and again would take seconds.
+        gc.freeze()
         self.filled.set()
         # Before the first object: what was proven of it is known by these keys.
         await self.webhooks.begin()
@@ -140,6 +140,15 @@ class Operator:
             group.create_task(self.webhooks.serve(), name="webhooks")
             group.create_task(self.beside.serve(), name="looks beside")
             await self.queue.serve()
+
+
+async def _listed(watches: list[Watch]) -> None:
+    """Have collections listed once."""
+    async with asyncio.TaskGroup() as group:
+        listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in watches]
+        await asyncio.gather(*(watch.synced.wait() for watch in watches))
+        for task in listing:
+            task.cancel()
 
 
 def _end_on_signals(ending: asyncio.Event) -> None:

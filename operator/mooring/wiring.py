@@ -19,6 +19,7 @@ from mooring.cluster.connection import Connection
 from mooring.cluster.identities import KubernetesIdentities
 from mooring.cluster.kinds import RESOURCES
 from mooring.cluster.leases import KubernetesLease
+from mooring.cluster.limits import WatchTimings
 from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain import names
 from mooring.domain.app_secrets import MAX_COPIED_BYTES, certificates_to_copy
@@ -65,6 +66,8 @@ TAKEOVER_SECONDS = 60.0
 LOOKS_AT_ONCE, LOOKS_OF_A_GROUP = 4, 2
 # Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
 LABELLED = ("Deployment", "Service", "Ingress")
+# Of whole objects a page takes twenty times the memory of one of metadata.
+WHOLE = WatchTimings(page_objects=50)
 MANAGED = f"{names.MANAGED_BY}={names.MANAGER}"
 OF_PROJECTS = f"{MANAGED},{names.PROJECT_LABEL}"
 
@@ -247,13 +250,16 @@ def _assemble(
             settings, platform, connection, [intake.sighting, webhooks.sighting], (queue, beside), ask_all=ask_all
         ),
         own_kinds=[
-            Watch(connection, Scope(RESOURCES[kind], place, contents=True), lambda seen: _take(intake, seen))
+            Watch(connection, Scope(RESOURCES[kind], place, contents=True), partial(_take, intake), timings=WHOLE)
             for kind in ("GitHubUser", "GitHubInstallation", "Project")
             for place in settings.watch_namespaces or (None,)
         ],
         children=[
             Watch(
-                connection, Scope(RESOURCES[kind], place, labels=OF_PROJECTS, contents=True), partial(_know, platform)
+                connection,
+                Scope(RESOURCES[kind], place, labels=OF_PROJECTS, contents=True),
+                partial(_know, platform),
+                timings=WHOLE,
             )
             for kind in ("Secret", "Deployment")
             for place in settings.watch_namespaces or (None,)

@@ -7,7 +7,7 @@ writes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from datetime import datetime
 
 from mooring.domain.errors import Stalled, Trouble
@@ -177,17 +177,17 @@ class Outputs:
     # Removing
 
     async def _remove_others(self, installation: GitHubInstallation, wanted: Iterable[str], tended: Tended) -> None:
-        kept = set(wanted)
-        for place, live in await self._ours(installation):
-            if place[1] not in kept:
-                await self._secrets.remove(_key(installation), live, _any_token, tended)
+        for _, live in await self._ours(installation, but=frozenset(wanted)):
+            await self._secrets.remove(_key(installation), live, _any_token, tended)
 
-    async def _ours(self, installation: GitHubInstallation) -> list[tuple[tuple[str, str], Object]]:
+    async def _ours(
+        self, installation: GitHubInstallation, *, but: Set[str] = frozenset()
+    ) -> list[tuple[tuple[str, str], Object]]:
         """Return the Secrets that this very object owns, of all that watches have shown under its label."""
         metadata = installation.metadata
         group = f"{metadata.namespace}/{label_value(metadata.name)}"
         named = {(str(metadata.namespace), output.secret_name) for output in installation.spec.outputs}
-        places = sorted(self._platform.token_secrets.get(group, set()) | named)
+        places = sorted(it for it in self._platform.token_secrets.get(group, set()) | named if it[1] not in but)
         found = [(place, await self._platform.secrets.get(*place)) for place in places]
         return [(place, live) for place, live in found if live is not None and is_owned(live, str(metadata.uid))]
 

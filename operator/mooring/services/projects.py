@@ -44,7 +44,7 @@ from mooring.services.pods import Pods
 from mooring.services.repository_hooks import RepositoryHooks
 from mooring.services.seen import Seen, credential_of, lacks_its_token, ours, rolled
 from mooring.services.sources import Sources, installation_key
-from mooring.services.store import Key, key_of, user_reference
+from mooring.services.store import Key, key_of, outlined, user_reference
 from mooring.services.sweep_groups import followed
 from mooring.services.sweeps import Doubt, Sweeps
 from mooring.services.tokens import Tokens
@@ -100,7 +100,7 @@ class Projects:
             self.gone(key)
             return None
         try:
-            project = Project.model_validate(obj)
+            project = Project.model_validate({**obj, "status": outlined(obj)})
         except ValidationError as error:
             wanted = verdict(invalid_spec(error), suspended=False, progressing=None, ready="")
             await statuses.write(self._platform, obj, {"observedGeneration": obj["metadata"]["generation"]}, wanted)

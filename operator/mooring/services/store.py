@@ -275,7 +275,13 @@ def _parted(obj: Object) -> tuple[Object, dict[str, Any]]:
     rest = {name: value for name, value in status.items() if name not in OUTLINED and name != "deliveries"}
     if told := [entry for entry in status.get("deliveries") or () if entry.get("event") == REPOSITORY]:
         rest["deliveries"] = told
-    return {**outline, "status": {name: status[name] for name in OUTLINED if name in status}}, rest
+    return {**outline, "status": outlined(obj)}, rest
+
+
+def outlined(obj: Object) -> dict[str, Any]:
+    """Return what others than its own run ask of a Project's status."""
+    status = obj.get("status") or {}
+    return {name: status[name] for name in OUTLINED if name in status}
 
 
 def _shared(value: Any) -> Any:
