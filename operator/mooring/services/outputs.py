@@ -7,7 +7,8 @@ writes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 
 from mooring.domain.errors import Stalled, Trouble
@@ -181,7 +182,7 @@ class Outputs:
             await self._secrets.remove(_key(installation), live, _any_token, tended)
 
     async def _ours(
-        self, installation: GitHubInstallation, *, but: Set[str] = frozenset()
+        self, installation: GitHubInstallation, *, but: AbstractSet[str] = frozenset()
     ) -> list[tuple[tuple[str, str], Object]]:
         """Return the Secrets that this very object owns, of all that watches have shown under its label."""
         metadata = installation.metadata
