@@ -71,13 +71,20 @@ def _resources(kube: Kube) -> Iterator[tuple[str, str]]:
     groups = kube.request("GET", "/apis")[1]["groups"]
     places = ["/api/v1", *(f"/apis/{group['preferredVersion']['groupVersion']}" for group in groups)]
     for place in places:
-        for resource in kube.request("GET", place)[1]["resources"]:
+        # A group may go between the two requests.
+        for resource in (_served(kube, place) or {}).get("resources", ()):
             if "list" in resource["verbs"]:
                 yield f"{place}/{resource['name']}", resource["name"]
 
 
 def _items(kube: Kube, path: str) -> list[Object]:
     """All objects of a kind; none where the kind went since it was named."""
+    body = _served(kube, path)
+    return list(body["items"]) if body is not None else []
+
+
+def _served(kube: Kube, path: str) -> Object | None:
+    """What is there, None where there is nothing; a server that is busy with its kinds is waited for."""
     answers: list[tuple[int, Object]] = []
 
     def served() -> bool:
@@ -87,7 +94,7 @@ def _items(kube: Kube, path: str) -> list[Object]:
     until(served, f"{path} is served", PATIENCE)
     status, body = answers[-1]
     assert status in {200, 404}, (path, body)
-    return list(body["items"]) if status == 200 else []
+    return body if status == 200 else None
 
 
 def _is_child(obj: Object) -> bool:
