@@ -9,6 +9,7 @@ import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Self
 from urllib.parse import urljoin
 
@@ -65,6 +66,8 @@ def _shown(text: str) -> str:
     return repr(text[:100])
 
 
+# A few URLs are asked about again and again; of those of tenants the last ones stay.
+@lru_cache(1024)
 def _parse(text: str) -> tuple[Host, str]:
     """Split a URL into host and path; raise BadUrl for everything that a credential must not be sent to."""
     if len(text) > _MAX_URL or not text.isascii() or not text.isprintable():
