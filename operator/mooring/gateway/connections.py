@@ -227,7 +227,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def _is_over(self) -> bool:
         """Tell whether nothing is taken or answered any more."""
-        return self._transport is None or self._lingers_until is not None
+        return self._lingers_until is not None or self._transport is None or self._transport.is_closing()
 
     def _parse(self, data: bytes) -> None:
         """Have bytes parsed, and answer what is complete then. No request is under way but the one whose body comes."""
@@ -326,14 +326,15 @@ class Connection(asyncio.BufferedProtocol):
         gate, now = self._gate, self._gate.clock()
         self._deliveries.tell(request, answer.outcome, now)
         self._forget(request)
+        # Also where it is closing, which takes as long as its sender reads nothing.
+        self._idle_since = now
+        gate.waits(self)
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         close = not request.keeps or not request.is_complete or gate.is_ending or self._is_broken
         is_head = request.head.method == b"HEAD"
         transport.write(as_bytes(answer, int(time.time()), close=close, bodiless=is_head))
-        self._idle_since = now
-        gate.waits(self)
         if close and (not request.is_complete or self._is_broken):
             self._linger(transport, now)
         elif close:
@@ -380,11 +381,13 @@ class Connection(asyncio.BufferedProtocol):
             self.cut(Cut.SLOW)
 
     def cut(self, why: Cut) -> None:
-        """Close the connection in the middle, without an answer. To do it twice is fine."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        self._gate.metrics.cut(why)
-        self.abort()
+        """Close the connection in the middle, without an answer. To do it twice is fine.
+
+        One that is closing is open until its answers were read, and holds what it holds: it goes as well.
+        """
+        if self._transport is not None:
+            self._gate.metrics.cut(why)
+            self.abort()
 
     def abort(self) -> None:
         """Close the connection now."""
