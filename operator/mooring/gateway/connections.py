@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 READ_BYTES = 16 * KIB
 # Answers that nobody reads; beyond that nothing more is answered on a connection.
 _UNREAD_BYTES = 16 * KIB
+# Requests behind one that waits; a read may have hundreds, of which each holds many times its bytes.
+_MOST_WAITING = 8
 _LONGEST_TARGET = 2 * KIB
 _LONGEST_FIELD = 4 * KIB
 _MOST_FIELDS = 64
@@ -244,6 +246,8 @@ class Connection(asyncio.BufferedProtocol):
         except (HttpParserError, HttpParserUpgrade):
             self._is_broken = True
         self._advance(len(data))
+        if self._is_busy and len(self._requests) > _MOST_WAITING:
+            self.cut(Cut.PIPELINED)
 
     def _advance(self, came: int = 0) -> None:
         """Answer what can be answered, one after the other."""

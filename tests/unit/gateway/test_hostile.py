@@ -299,6 +299,17 @@ async def test_requests_behind_one_that_is_not_answered_are_few() -> None:
         receiver.held.set()
 
 
+async def test_requests_that_came_with_one_that_is_not_answered_are_few() -> None:
+    receiver = Receiver(held=asyncio.Event())
+    async with gateway(receiver=receiver) as edge, connected(edge) as line:
+        # In one read, which is no longer than headers may be.
+        await line.write(posting(PUSH) + head("/", {"host": ""}) * 20)
+        assert await line.is_closed()
+        assert edge.cut(Cut.PIPELINED) == 1
+        assert receiver.held is not None
+        receiver.held.set()
+
+
 async def test_a_few_requests_at_once_are_answered_in_their_order() -> None:
     async with gateway() as edge, connected(edge) as line:
         await line.write(posting(PUSH) + posting(PUSH, "/nothing") + posting(PUSH, x_github_event="ping"))
