@@ -289,7 +289,7 @@ class Connection(asyncio.BufferedProtocol):
             holding.grow(max(came, request.came))
             if self._transport is not None and b"expect" in request.head.fields:
                 self._transport.write(CONTINUE)
-        elif holding.arrived - request.came > limits.overhead_bytes + request.came:
+        elif holding.arrived - request.came > limits.overhead_bytes + limits.overhead_part * request.came:
             # Tiny chunks and long trailers cost time and memory.
             self.cut(Cut.PADDED)
 

@@ -117,6 +117,15 @@ async def test_tiny_chunks_and_long_trailers_are_cut_off() -> None:
         assert await is_served(edge)
 
 
+@pytest.mark.parametrize("more", [chunk(b"x" * 5) * 40_000, b"0\r\nt: " + b"x" * 250_000])
+async def test_a_long_body_has_not_much_more_than_others_that_is_none(more: bytes) -> None:
+    async with gateway() as edge, connected(edge) as line:
+        await line.write(chunked() + chunk(PIECE) * 8)
+        await line.write(more)
+        assert await line.is_closed()
+        assert edge.cut(Cut.PADDED) == 1
+
+
 async def test_nothing_is_inflated() -> None:
     bomb = gzip.compress(bytes(100 * MIB), 1)
     async with gateway() as edge:
