@@ -203,8 +203,11 @@ class Connection(asyncio.BufferedProtocol):
             # What follows an upgrade is no HTTP, and nobody speaks anything else here.
             raise _Malformed
         length = fields.get(b"content-length")
-        chunked = b"transfer-encoding" in fields
-        request.head.length = None if chunked else int(length or b"0")
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None and coding.strip().lower() != b"chunked":
+            # Whoever stands before us might read it otherwise.
+            raise _Malformed
+        request.head.length = int(length or b"0") if coding is None else None
         request.head.method = self._parser.get_method()
         request.keeps = is_new and self._parser.should_keep_alive()
         request.has_head = True

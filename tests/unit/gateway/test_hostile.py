@@ -90,7 +90,22 @@ async def test_a_chunked_body_is_taken() -> None:
         assert answer.status == 202
 
 
-@pytest.mark.parametrize("body", [b"zz\r\nab\r\n", b"5\r\nabcdefgh\r\n", b"-1\r\n\r\n", b"ffffffffffffffffff\r\n"])
+async def test_what_stands_behind_a_body_is_no_header_of_the_next_request() -> None:
+    async with gateway() as edge, connected(edge) as line:
+        first = chunked(PUSH) + chunk(PUSH) + b"0\r\nX-GitHub-Event: ping\r\nX-GitHub-Delivery: 1\r\n\r\n"
+        await line.write(first + posting(PUSH, x_github_event=None) + posting(PUSH))
+        answers = [await line.answer() for _ in range(3)]
+        assert [answer.status for answer in answers if answer] == [202, 400, 202]
+        assert [told["event"] for told in edge.record.lines] == ["push", "push"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"zz\r\nab\r\n", b"5\r\nabcdefgh\r\n", b"-1\r\n\r\n", b"ffffffffffffffffff\r\n"),
+        *(b"5\nhello\n0\n\n", b"5 \r\nhello\r\n", b"5;a\nb\r\nhello\r\n", b'5;a="\r\nb"\r\nhello\r\n'),
+    ],
+)
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_chunks_that_are_none_are_malformed(body: bytes, *, at_once: bool) -> None:
     async with gateway() as edge, connected(edge) as line:
@@ -253,6 +268,21 @@ async def test_headers_without_an_end_are_cut_off() -> None:
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nX-A: " + b"b" * 5000 + b"\r\n\r\n",
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\n X-Folded: b\r\n\r\n",
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        *(
+            b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n"
+            for coding in (
+                b"gzip, chunked",
+                b"identity\r\nTransfer-Encoding: chunked",
+                b",chunked",
+                b"chunked, identity",
+            )
+        ),
+        b"POST /webhooks/github HTTP/1.1\nHost: x\nContent-Length: 0\n\n",
+        b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello",
+        b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551621\r\n\r\nhello",
+        b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nX-A: b\r\n folded\r\n\r\n",
+        b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
         head(APP, {**lines(PUSH), "x-github-event": "push\rX-Injected: 1"}),
