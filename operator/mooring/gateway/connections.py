@@ -112,7 +112,8 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, gate: Gate, deliveries: Deliveries) -> None:
         self._gate = gate
         self._deliveries = deliveries
-        self._parser = HttpRequestParser(self)
+        # None once the connection is gone: each of both keeps the other.
+        self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._peer = "unknown"
         # What was parsed and is not answered, in its order; of the last one something may be missing.
@@ -197,9 +198,10 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         """Note that the headers are there."""
-        request, fields = self._requests[-1], self._requests[-1].head.fields
-        is_new = self._parser.get_http_version() == "1.1"
-        if (b"host" not in fields and is_new) or b"host" in request.head.doubled or self._parser.should_upgrade():
+        request, fields, parser = self._requests[-1], self._requests[-1].head.fields, self._parser
+        assert parser is not None  # noqa: S101 - it is what calls this
+        is_new = parser.get_http_version() == "1.1"
+        if (b"host" not in fields and is_new) or b"host" in request.head.doubled or parser.should_upgrade():
             # What follows an upgrade is no HTTP, and nobody speaks anything else here.
             raise _Malformed
         length = fields.get(b"content-length")
@@ -208,8 +210,8 @@ class Connection(asyncio.BufferedProtocol):
             # Whoever stands before us might read it otherwise.
             raise _Malformed
         request.head.length = int(length or b"0") if coding is None else None
-        request.head.method = self._parser.get_method()
-        request.keeps = is_new and self._parser.should_keep_alive()
+        request.head.method = parser.get_method()
+        request.keeps = is_new and parser.should_keep_alive()
         request.has_head = True
         self._head_since, self._head_bytes = None, 0
 
@@ -244,6 +246,7 @@ class Connection(asyncio.BufferedProtocol):
         elif not self._requests or not self._requests[0].has_head:
             self._head_since = self._gate.clock() if self._head_since is None else self._head_since
             self._head_bytes += len(data)
+        assert self._parser is not None  # noqa: S101 - the connection is there
         try:
             self._parser.feed_data(data)
         except (HttpParserError, HttpParserUpgrade):
@@ -411,7 +414,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _drop(self) -> None:
         """Give everything back; whoever works on a complete request goes on."""
-        self._transport = None
+        self._transport = self._parser = None
         self._gate.leave(self)
         self._ahead.clear()
         if self._task is None and self._requests and self._requests[0].is_looked_at:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -115,6 +116,23 @@ async def test_one_whose_push_was_recorded_meanwhile_is_forgotten() -> None:
         found.now += found.limits.idle_seconds + 1
         found.gate.sweep()
         assert found.value("connections") == 0
+
+
+async def test_who_is_gone_is_forgotten_without_a_collection_of_garbage() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with edge() as found:
+            for request in (posting(PUSH), posting(PUSH)[:-1], NOTHING, NOTHING[:-1], b"GARBAGE\r\n\r\n"):
+                far, _ = await found.connect()
+                far.sendall(request)
+            await until(lambda: found.receiver.taken)
+            for far in found.ends:
+                far.close()
+            await until(lambda: found.value("connections") == 0)
+        assert not [each for each in gc.get_objects() if isinstance(each, Connection)]
+    finally:
+        gc.enable()
 
 
 async def test_behind_the_last_answer_of_a_connection_nothing_is_taken() -> None:
