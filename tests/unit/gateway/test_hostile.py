@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -322,6 +323,21 @@ async def test_other_headers_change_nothing(changed: dict[str, str]) -> None:
         assert answer is not None
         assert answer.status in {202, 400}
         assert await is_served(edge)
+
+
+async def test_what_proxies_say_of_a_sender_is_not_kept_at_length() -> None:
+    async with gateway(trusted_proxies=TRUSTED) as edge, connected(edge) as line:
+        tracemalloc.start()
+        try:
+            for number in range(100):
+                said = "".join(f"X-Forwarded-For: {'f' * 4000}, {number}\r\n" for _ in range(3))
+                await line.write(posting(PUSH).replace(b"\r\n", b"\r\n" + said.encode(), 1))
+                answer = await line.answer()
+                assert answer is not None
+                assert answer.status == 202
+            assert tracemalloc.get_traced_memory()[0] < 100 * 8 * KIB
+        finally:
+            tracemalloc.stop()
 
 
 async def test_requests_behind_one_that_is_not_answered_are_few() -> None:
