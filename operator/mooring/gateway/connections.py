@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from mooring.gateway.answers import CONTINUE, Answer, as_bytes
 from mooring.gateway.deliveries import Deliveries
@@ -249,8 +249,10 @@ class Connection(asyncio.BufferedProtocol):
         assert self._parser is not None  # noqa: S101 - the connection is there
         try:
             self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
+        except (HttpParserError, HttpParserUpgrade) as problem:
             self._is_broken = True
+            if isinstance(problem, HttpParserCallbackError) and not isinstance(problem.__context__, _Malformed):
+                log.exception("a request could not be taken")
         self._advance(len(data))
         if self._is_busy and len(self._requests) > _MOST_WAITING:
             self.cut(Cut.PIPELINED)
@@ -311,16 +313,20 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _wait(self, request: Request, found: Awaitable[Answer]) -> None:
         """Answer when the answer is there."""
-        outcome: Answer | None = None
         try:
-            outcome = await found
+            answer = await found
+        except BaseException:
+            self._forget(request)
+            raise
         finally:
             self._task = None
-            if outcome is not None:
-                self._answer(request, outcome)
-            else:
-                self._forget(request)
-        self._go_on()
+        try:
+            self._answer(request, answer)
+            self._go_on()
+        except Exception:
+            # As asyncio does where a protocol fails: else nobody would look at the connection any more.
+            log.exception("a connection could not go on")
+            self.abort()
 
     def _go_on(self) -> None:
         """Take up what came meanwhile."""
@@ -334,8 +340,8 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, request: Request, answer: Answer) -> None:
         """Answer a request, count it and forget it; where something of it is to come, nobody waits for that."""
         gate, now = self._gate, self._gate.clock()
-        self._deliveries.tell(request, answer.outcome, now)
         self._forget(request)
+        self._deliveries.tell(request, answer.outcome, now)
         # Also where it is closing, which takes as long as its sender reads nothing.
         self._idle_since = now
         gate.waits(self)
@@ -421,6 +427,6 @@ class Connection(asyncio.BufferedProtocol):
             request = self._requests[0]
             if request.holding is not None:
                 request.holding.abandon()
-            self._deliveries.tell(request, Outcome.GONE, self._gate.clock())
             self._forget(request)
+            self._deliveries.tell(request, Outcome.GONE, self._gate.clock())
         self._requests.clear()

@@ -123,7 +123,14 @@ async def test_who_is_gone_is_forgotten_without_a_collection_of_garbage() -> Non
     gc.disable()
     try:
         async with edge() as found:
-            for request in (posting(PUSH), posting(PUSH)[:-1], NOTHING, NOTHING[:-1], b"GARBAGE\r\n\r\n"):
+            for request in (
+                posting(PUSH),
+                posting(PUSH)[:-1],
+                NOTHING,
+                NOTHING[:-1],
+                head("/nothing", {}),
+                b"GARBAGE\r\n\r\n",
+            ):
                 far, _ = await found.connect()
                 far.sendall(request)
             await until(lambda: found.receiver.taken)
