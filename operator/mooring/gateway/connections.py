@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import cast
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from mooring.gateway.answers import CONTINUE, Answer, as_bytes
 from mooring.gateway.deliveries import Deliveries
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 READ_BYTES = 16 * KIB
 # Answers that nobody reads; beyond that nothing more is answered on a connection.
 _UNREAD_BYTES = 16 * KIB
+# Requests behind one that waits; a read may have hundreds, of which each holds many times its bytes.
+_MOST_WAITING = 8
 _LONGEST_TARGET = 2 * KIB
 _LONGEST_FIELD = 4 * KIB
 _MOST_FIELDS = 64
@@ -110,7 +112,8 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, gate: Gate, deliveries: Deliveries) -> None:
         self._gate = gate
         self._deliveries = deliveries
-        self._parser = HttpRequestParser(self)
+        # None once the connection is gone: each of both keeps the other.
+        self._parser: HttpRequestParser | None = HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._peer = "unknown"
         # What was parsed and is not answered, in its order; of the last one something may be missing.
@@ -195,16 +198,20 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         """Note that the headers are there."""
-        request, fields = self._requests[-1], self._requests[-1].head.fields
-        is_new = self._parser.get_http_version() == "1.1"
-        if (b"host" not in fields and is_new) or b"host" in request.head.doubled or self._parser.should_upgrade():
+        request, fields, parser = self._requests[-1], self._requests[-1].head.fields, self._parser
+        assert parser is not None  # noqa: S101 - it is what calls this
+        is_new = parser.get_http_version() == "1.1"
+        if (b"host" not in fields and is_new) or b"host" in request.head.doubled or parser.should_upgrade():
             # What follows an upgrade is no HTTP, and nobody speaks anything else here.
             raise _Malformed
         length = fields.get(b"content-length")
-        chunked = b"transfer-encoding" in fields
-        request.head.length = None if chunked else int(length or b"0")
-        request.head.method = self._parser.get_method()
-        request.keeps = is_new and self._parser.should_keep_alive()
+        coding = fields.get(b"transfer-encoding")
+        if coding is not None and coding.strip().lower() != b"chunked":
+            # Whoever stands before us might read it otherwise.
+            raise _Malformed
+        request.head.length = int(length or b"0") if coding is None else None
+        request.head.method = parser.get_method()
+        request.keeps = is_new and parser.should_keep_alive()
         request.has_head = True
         self._head_since, self._head_bytes = None, 0
 
@@ -227,7 +234,7 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def _is_over(self) -> bool:
         """Tell whether nothing is taken or answered any more."""
-        return self._transport is None or self._lingers_until is not None
+        return self._lingers_until is not None or self._transport is None or self._transport.is_closing()
 
     def _parse(self, data: bytes) -> None:
         """Have bytes parsed, and answer what is complete then. No request is under way but the one whose body comes."""
@@ -239,11 +246,16 @@ class Connection(asyncio.BufferedProtocol):
         elif not self._requests or not self._requests[0].has_head:
             self._head_since = self._gate.clock() if self._head_since is None else self._head_since
             self._head_bytes += len(data)
+        assert self._parser is not None  # noqa: S101 - the connection is there
         try:
             self._parser.feed_data(data)
-        except (HttpParserError, HttpParserUpgrade):
+        except (HttpParserError, HttpParserUpgrade) as problem:
             self._is_broken = True
+            if isinstance(problem, HttpParserCallbackError) and not isinstance(problem.__context__, _Malformed):
+                log.exception("a request could not be taken")
         self._advance(len(data))
+        if self._is_busy and len(self._requests) > _MOST_WAITING:
+            self.cut(Cut.PIPELINED)
 
     def _advance(self, came: int = 0) -> None:
         """Answer what can be answered, one after the other."""
@@ -285,7 +297,7 @@ class Connection(asyncio.BufferedProtocol):
             holding.grow(max(came, request.came))
             if self._transport is not None and b"expect" in request.head.fields:
                 self._transport.write(CONTINUE)
-        elif holding.arrived - request.came > limits.overhead_bytes + request.came:
+        elif holding.arrived - request.came > limits.overhead_bytes + limits.overhead_part * request.came:
             # Tiny chunks and long trailers cost time and memory.
             self.cut(Cut.PADDED)
 
@@ -301,16 +313,20 @@ class Connection(asyncio.BufferedProtocol):
 
     async def _wait(self, request: Request, found: Awaitable[Answer]) -> None:
         """Answer when the answer is there."""
-        outcome: Answer | None = None
         try:
-            outcome = await found
+            answer = await found
+        except BaseException:
+            self._forget(request)
+            raise
         finally:
             self._task = None
-            if outcome is not None:
-                self._answer(request, outcome)
-            else:
-                self._forget(request)
-        self._go_on()
+        try:
+            self._answer(request, answer)
+            self._go_on()
+        except Exception:
+            # As asyncio does where a protocol fails: else nobody would look at the connection any more.
+            log.exception("a connection could not go on")
+            self.abort()
 
     def _go_on(self) -> None:
         """Take up what came meanwhile."""
@@ -324,16 +340,17 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self, request: Request, answer: Answer) -> None:
         """Answer a request, count it and forget it; where something of it is to come, nobody waits for that."""
         gate, now = self._gate, self._gate.clock()
-        self._deliveries.tell(request, answer.outcome, now)
         self._forget(request)
+        self._deliveries.tell(request, answer.outcome, now)
+        # Also where it is closing, which takes as long as its sender reads nothing.
+        self._idle_since = now
+        gate.waits(self)
         transport = self._transport
         if transport is None or transport.is_closing():
             return
         close = not request.keeps or not request.is_complete or gate.is_ending or self._is_broken
         is_head = request.head.method == b"HEAD"
         transport.write(as_bytes(answer, int(time.time()), close=close, bodiless=is_head))
-        self._idle_since = now
-        gate.waits(self)
         if close and (not request.is_complete or self._is_broken):
             self._linger(transport, now)
         elif close:
@@ -380,11 +397,13 @@ class Connection(asyncio.BufferedProtocol):
             self.cut(Cut.SLOW)
 
     def cut(self, why: Cut) -> None:
-        """Close the connection in the middle, without an answer. To do it twice is fine."""
-        if self._transport is None or self._transport.is_closing():
-            return
-        self._gate.metrics.cut(why)
-        self.abort()
+        """Close the connection in the middle, without an answer. To do it twice is fine.
+
+        One that is closing is open until its answers were read, and holds what it holds: it goes as well.
+        """
+        if self._transport is not None:
+            self._gate.metrics.cut(why)
+            self.abort()
 
     def abort(self) -> None:
         """Close the connection now."""
@@ -401,13 +420,13 @@ class Connection(asyncio.BufferedProtocol):
 
     def _drop(self) -> None:
         """Give everything back; whoever works on a complete request goes on."""
-        self._transport = None
+        self._transport = self._parser = None
         self._gate.leave(self)
         self._ahead.clear()
         if self._task is None and self._requests and self._requests[0].is_looked_at:
             request = self._requests[0]
             if request.holding is not None:
                 request.holding.abandon()
-            self._deliveries.tell(request, Outcome.GONE, self._gate.clock())
             self._forget(request)
+            self._deliveries.tell(request, Outcome.GONE, self._gate.clock())
         self._requests.clear()

@@ -35,6 +35,8 @@ PING = "ping"
 _STATUSES = frozenset({200, 202, 429, 503})
 # Senders that are known again.
 _REMEMBERED = 1024
+# Of what proxies say of them the end counts: more than the hops that are looked at.
+_LONGEST_CHAIN = 2048
 _FORWARDED, _EXPECT = b"x-forwarded-for", b"expect"
 
 
@@ -69,14 +71,14 @@ class Deliveries:
         """Look at the headers; note what the request is answered where its body need not be read."""
         request.is_looked_at = True
         try:
-            self._look(request, self._sender(peer, request.head.fields.get(_FORWARDED)))
+            self._look(request, peer)
         except Exception as problem:  # noqa: BLE001 - each is an answer, and a defect is logged
             request.refuse(self._answer_to(problem))
 
     def serve(self, request: Request, peer: str) -> Answer | Awaitable[Answer]:
         """Answer a request that is complete, or say what to wait for."""
         try:
-            self._verify(request, self._sender(peer, request.head.fields.get(_FORWARDED)))
+            self._verify(request, self._who(request, peer))
             assert request.hook is not None  # noqa: S101 - it was looked up first
             request.places.append(self._quotas.owned(request.hook.owner))
             if len(request.body) > AT_ONCE:
@@ -115,7 +117,11 @@ class Deliveries:
 
     # --- before the signature is known to be good ---
 
-    def _look(self, request: Request, sender: Client) -> None:
+    def _who(self, request: Request, peer: str) -> Client:
+        forwarded = request.head.fields.get(_FORWARDED)
+        return self._sender(peer, None if forwarded is None else forwarded[-_LONGEST_CHAIN:])
+
+    def _look(self, request: Request, peer: str) -> None:
         path_id = headers.path_id(request.head)
         if missing := self._receiver.not_ready():
             log.debug("a delivery came too early: %s", missing)
@@ -123,6 +129,7 @@ class Deliveries:
         request.hook = self._receiver.hook(path_id)
         if request.hook is None:
             raise headers.not_here()
+        sender = self._who(request, peer)
         try:
             request.envelope = headers.envelope(request.head)
         except Refused as refusal:

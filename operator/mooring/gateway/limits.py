@@ -31,8 +31,9 @@ class Limits:
     # Bytes a second, on the average since the grace was over.
     least_rate: int = 32 * KIB
     grace_seconds: float = 2.0
-    # What a body may be longer on the wire than it is; beyond that, as much as the body itself.
+    # What a body may be longer on the wire than it is, and a part of the body itself.
     overhead_bytes: int = 64 * KIB
+    overhead_part: float = 1 / 8
 
     # --- answers ---
     # GitHub waits for ten, and the receiver gives up after eight.

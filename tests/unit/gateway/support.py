@@ -142,8 +142,10 @@ class Gateway:
 
 
 @asynccontextmanager
-async def gateway(limits: Limits = CALM, receiver: Receiver | None = None, **more: Any) -> AsyncIterator[Gateway]:
-    receiver, metrics, record = receiver or Receiver(), GatewayMetrics(version="test"), Record()
+async def gateway(
+    limits: Limits = CALM, receiver: Receiver | None = None, record: Record | None = None, **more: Any
+) -> AsyncIterator[Gateway]:
+    receiver, metrics, record = receiver or Receiver(), GatewayMetrics(version="test"), record or Record()
     server = GatewayServer(ANYWHERE, receiver, metrics, record, namespace="mooring-system", limits=limits, **more)
     async with server:
         yield Gateway(server, receiver, metrics, record)

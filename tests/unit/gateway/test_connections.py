@@ -11,6 +11,7 @@ from typing import cast
 
 import pytest
 
+from mooring.gateway.request import Request
 from mooring.observability.gateway_metrics import Cut
 from mooring.ports import Event, Hook, Verdict
 from tests.unit.gateway.support import (
@@ -20,6 +21,7 @@ from tests.unit.gateway.support import (
     PATIENCE,
     PUSH,
     Receiver,
+    Record,
     connected,
     gateway,
     head,
@@ -52,6 +54,46 @@ async def test_what_has_not_to_be_stored_is_answered_at_once(verdict: Verdict | 
             assert answer.status == status
             assert parsedate_to_datetime(answer.headers["Date"]).tzinfo is not None
         assert len(edge.record.lines) == 3
+
+
+@dataclass
+class Failing(Record):
+    """Fails as long as it is told to."""
+
+    fails: bool = True
+
+    def record(self, action: str, *, kind: str, namespace: str, name: str, **facts: str | int | None) -> None:
+        if self.fails:
+            raise KeyError("a defect")
+        super().record(action, kind=kind, namespace=namespace, name=name, **facts)
+
+
+@pytest.mark.parametrize("receiver", [AtOnce(), Receiver()])
+async def test_a_defect_costs_one_connection_and_nothing_that_is_counted(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    record = Failing()
+    async with gateway(replace(CALM, app_at_once=1), receiver, record=record) as edge:
+        for _ in range(2):
+            assert await edge.post(PUSH) is None
+            await edge.eventually("connections", 0)
+        assert "a defect" in caplog.text
+        record.fails = False
+        assert await is_served(edge)
+
+
+async def test_a_defect_while_a_request_is_read_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def add(_: Request, piece: bytes, most: int) -> bool:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(Request, "add", add)
+    async with gateway() as edge:
+        answer = await edge.post(PUSH)
+        assert answer is not None
+        assert answer.status == 400
+        assert "a defect" in caplog.text
 
 
 async def test_what_comes_behind_a_push_that_is_recorded_is_answered_after_it() -> None:

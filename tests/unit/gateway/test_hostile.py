@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -90,7 +91,22 @@ async def test_a_chunked_body_is_taken() -> None:
         assert answer.status == 202
 
 
-@pytest.mark.parametrize("body", [b"zz\r\nab\r\n", b"5\r\nabcdefgh\r\n", b"-1\r\n\r\n", b"ffffffffffffffffff\r\n"])
+async def test_what_stands_behind_a_body_is_no_header_of_the_next_request() -> None:
+    async with gateway() as edge, connected(edge) as line:
+        first = chunked(PUSH) + chunk(PUSH) + b"0\r\nX-GitHub-Event: ping\r\nX-GitHub-Delivery: 1\r\n\r\n"
+        await line.write(first + posting(PUSH, x_github_event=None) + posting(PUSH))
+        answers = [await line.answer() for _ in range(3)]
+        assert [answer.status for answer in answers if answer] == [202, 400, 202]
+        assert [told["event"] for told in edge.record.lines] == ["push", "push"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(b"zz\r\nab\r\n", b"5\r\nabcdefgh\r\n", b"-1\r\n\r\n", b"ffffffffffffffffff\r\n"),
+        *(b"5\nhello\n0\n\n", b"5 \r\nhello\r\n", b"5;a\nb\r\nhello\r\n", b'5;a="\r\nb"\r\nhello\r\n'),
+    ],
+)
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_chunks_that_are_none_are_malformed(body: bytes, *, at_once: bool) -> None:
     async with gateway() as edge, connected(edge) as line:
@@ -115,6 +131,15 @@ async def test_tiny_chunks_and_long_trailers_are_cut_off() -> None:
         await trailing.answer()
         assert edge.cut(Cut.PADDED) >= 1
         assert await is_served(edge)
+
+
+@pytest.mark.parametrize("more", [chunk(b"x" * 5) * 40_000, b"0\r\nt: " + b"x" * 250_000])
+async def test_a_long_body_has_not_much_more_than_others_that_is_none(more: bytes) -> None:
+    async with gateway() as edge, connected(edge) as line:
+        await line.write(chunked() + chunk(PIECE) * 8)
+        await line.write(more)
+        assert await line.is_closed()
+        assert edge.cut(Cut.PADDED) == 1
 
 
 async def test_nothing_is_inflated() -> None:
@@ -244,6 +269,21 @@ async def test_headers_without_an_end_are_cut_off() -> None:
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nX-A: " + b"b" * 5000 + b"\r\n\r\n",
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\n X-Folded: b\r\n\r\n",
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        *(
+            b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: " + coding + b"\r\n\r\n0\r\n\r\n"
+            for coding in (
+                b"gzip, chunked",
+                b"identity\r\nTransfer-Encoding: chunked",
+                b",chunked",
+                b"chunked, identity",
+            )
+        ),
+        b"POST /webhooks/github HTTP/1.1\nHost: x\nContent-Length: 0\n\n",
+        b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: +5\r\n\r\nhello",
+        b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 18446744073709551621\r\n\r\nhello",
+        b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nX-A: b\r\n folded\r\n\r\n",
+        b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
         b"POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
         head(APP, {**lines(PUSH), "x-github-event": "push\rX-Injected: 1"}),
@@ -285,6 +325,21 @@ async def test_other_headers_change_nothing(changed: dict[str, str]) -> None:
         assert await is_served(edge)
 
 
+async def test_what_proxies_say_of_a_sender_is_not_kept_at_length() -> None:
+    async with gateway(trusted_proxies=TRUSTED) as edge, connected(edge) as line:
+        tracemalloc.start()
+        try:
+            for number in range(100):
+                said = "".join(f"X-Forwarded-For: {'f' * 4000}, {number}\r\n" for _ in range(3))
+                await line.write(posting(PUSH).replace(b"\r\n", b"\r\n" + said.encode(), 1))
+                answer = await line.answer()
+                assert answer is not None
+                assert answer.status == 202
+            assert tracemalloc.get_traced_memory()[0] < 100 * 8 * KIB
+        finally:
+            tracemalloc.stop()
+
+
 async def test_requests_behind_one_that_is_not_answered_are_few() -> None:
     receiver = Receiver(held=asyncio.Event())
     async with gateway(receiver=receiver) as edge, connected(edge) as line:
@@ -293,6 +348,17 @@ async def test_requests_behind_one_that_is_not_answered_are_few() -> None:
             while not receiver.taken:  # noqa: ASYNC110 - a list has nothing to wait for
                 await asyncio.sleep(0.01)
         await line.write(posting(PUSH) * 100)
+        assert await line.is_closed()
+        assert edge.cut(Cut.PIPELINED) == 1
+        assert receiver.held is not None
+        receiver.held.set()
+
+
+async def test_requests_that_came_with_one_that_is_not_answered_are_few() -> None:
+    receiver = Receiver(held=asyncio.Event())
+    async with gateway(receiver=receiver) as edge, connected(edge) as line:
+        # In one read, which is no longer than headers may be.
+        await line.write(posting(PUSH) + head("/", {"host": ""}) * 20)
         assert await line.is_closed()
         assert edge.cut(Cut.PIPELINED) == 1
         assert receiver.held is not None

@@ -20,7 +20,8 @@ import orjson
 from mooring.domain.webhooks import scanning
 from mooring.domain.webhooks.events import BadPayload
 
-_QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# One without an end counts as one, too: else its end would be looked for again from each quote that is escaped in it.
+_QUOTED = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 # No id has as many; Python itself refuses to read numbers without end.
 _MOST_DIGITS = 32
 _BRACKETS = re.compile(rb"[\[\]{}]")

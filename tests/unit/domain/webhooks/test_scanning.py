@@ -3,6 +3,7 @@
 import collections
 import itertools
 import json
+import time
 import tracemalloc
 from collections.abc import Mapping
 from typing import Any
@@ -252,6 +253,14 @@ def test_depth_is_counted_to_the_last(opens: str, closes: str) -> None:
 
 def test_brackets_in_strings_are_no_depth() -> None:
     reduce(body(x=["[" * 100, '\\"' + "{" * 100, "[\\"]))
+
+
+def test_a_string_without_an_end_takes_no_time() -> None:
+    before = time.process_time()
+    with pytest.raises(BadPayload):
+        parse(b"[" * DEEPEST + b'"' + b'\\"' * 40_000)
+    # Milliseconds; a try from each of its quotes would take half a minute.
+    assert time.process_time() - before < 5
 
 
 @pytest.mark.parametrize(
