@@ -287,27 +287,6 @@ def test_what_failed_while_the_gateway_was_down_is_asked_for_once_and_recorded(s
     assert site.cursors()["metadata"]["resourceVersion"] == version
 
 
-def test_a_webhook_that_goes_elsewhere_is_told_of_once(site: Site) -> None:
-    """A start does not know where it goes before it has asked; until then, what was told stays (O1)."""
-    shop, place = site.shop(), f"/apps/{site.app.slug}/webhook"
-
-    def told(reason: str) -> Object:
-        found = site.people.until_condition(shop.name, "WebhookReady", "False" if "Else" in reason else "True", reason)
-        return {"webhook": found["status"]["webhook"], **condition(found, "WebhookReady")}
-
-    told("AppDelivers")
-    site.hub.control("POST", place, {"url": "https://elsewhere.example.com/hook", "secret": SECRET})
-    try:
-        before = told("WebhookElsewhere")
-        site.kill()
-        site.start()
-        site.looks(3)
-        assert told("WebhookElsewhere") == before
-    finally:
-        site.hub.control("POST", place, {"url": site.url, "secret": SECRET})
-    told("AppDelivers")
-
-
 def test_what_keeps_failing_is_sent_three_times_again_and_no_more(site: Site) -> None:
     shop = site.shop()
     site.looks()
@@ -427,3 +406,25 @@ def ends(site: Site, other: LabApp) -> None:
 
     # A look may be under way, and the operator learns of the end a moment after the API server.
     assert any(is_quiet() for _ in range(3))
+
+
+def test_a_webhook_that_goes_elsewhere_is_told_of_once(site: Site) -> None:
+    """A start does not know where it goes before it has asked; until then, what was told stays (O1)."""
+    people, app, account = site.people, make_app(site.hub), make_account(site.hub, "away")
+    install(site.hub, app, account.login)
+    put_app(people, app, "away", webhookSecret=SECRET)
+    place = {"url": "https://elsewhere.example.com/hook", "secret": SECRET}
+    site.hub.control("POST", f"/apps/{app.slug}/webhook", place)
+    people.apply("GitHubInstallation", "away", {"account": account.login, "appSecretRef": {"name": "away"}})
+    spec = {"source": {"github": {"repository": f"{account.login}/away"}}, "workload": {"image": "nginx"}}
+    people.apply("Project", "away", {**spec, "installationRef": {"name": "away"}})
+
+    def told() -> Object:
+        found = people.until_condition("away", "WebhookReady", "False", "WebhookElsewhere")
+        return {"webhook": found["status"]["webhook"], **condition(found, "WebhookReady")}
+
+    before = told()
+    site.kill()
+    site.start()
+    site.looks(3, app=app)
+    assert told() == before

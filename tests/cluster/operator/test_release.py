@@ -65,6 +65,12 @@ def _lasting(obj: Object) -> Any:
     return {**{name: obj.get(name) for name in ("spec", "status", "data")}, "metadata": metadata}
 
 
+def is_counted(user: Object | None) -> bool:
+    """Tell whether a GitHubUser knows of one Project."""
+    counts: Object = ((user or {}).get("status") or {}).get("projects") or {}
+    return sum(counts.values(), 0) == 1
+
+
 def test_an_uninstall_leaves_nothing_stuck_and_keeps_all(
     site: Site, people: People, hub: Hub, fresh: TokenMaker
 ) -> None:
@@ -77,6 +83,7 @@ def test_an_uninstall_leaves_nothing_stuck_and_keeps_all(
     shop = Shop.open(people, hub, fresh())
     hook = until_hooked(people)["hookId"]
     people.patch("Project", shop.name, {"metadata": {"finalizers": [HOOK, "example.com/theirs"]}})
+    people.until("GitHubUser", "default", is_counted, "the count of its Project, which comes seconds later")
     site.until_idle()
     assert finalizers(people) == {HOOK, TOKENS, "example.com/theirs"}
     before = contents(people)
