@@ -17,8 +17,8 @@ from lab.project_image import REVISION
 
 MEGABYTE = 1_000_000
 BASE_LAYERS = 1
-# Measured at 168 MB, a third of it Kubernetes' own client; what is over this is worth a look.
-OWN_LIMIT = 175 * MEGABYTE
+# Measured at 184 MB: a third of it is Kubernetes' own client; what is over this is worth a look.
+OWN_LIMIT = 195 * MEGABYTE
 BILL = "opt/mooring/sbom.cdx.json"
 PACKAGES = "var/lib/dpkg/status"
 TOOLS = re.compile(r"pip3?|pip3?\.\d+|gcc.*|cc1?|c\+\+|g\+\+.*|ld|make|curl|wget")
