@@ -187,7 +187,7 @@ def test_each_kind_of_story_is_kept(release: str) -> None:
         for entry in it["status"]["conditions"]
         if entry["type"] == "WebhookReady"
     }
-    assert told >= {"AppDelivers", "HookDelivers", "HooksForbidden", "SweepOnly"}
+    assert told >= {"WebhookElsewhere", "HookDelivers", "HooksForbidden", "SweepOnly"}
     (history,) = (it["status"]["history"] for it in found if it["metadata"]["name"] == "with-history")
     assert [entry["trigger"] for entry in history] == ["Manual", "Spec", "Spec", "Create"]
     assert {it["metadata"]["name"] for it in found if not kept.is_of_a_tenant(it)} >= {"mooring-webhook"}
