@@ -124,11 +124,10 @@ class Operator:
         await self.platform.herald.finish()
 
     async def _reconcile(self) -> None:
-        # One after the other: what a list takes beside what is kept of it, it takes once.
-        for once in (self.own_kinds, self.children):
-            await _listed(once)
-            # Kopf, and the watches on metadata, follow them from here; what the lists remembered is not needed twice.
-            once.clear()
+        await _listed([*self.own_kinds, *self.children])
+        # Kopf, and the watches on metadata, follow them from here; what the lists remembered is not needed twice.
+        self.own_kinds.clear()
+        self.children.clear()
         await asyncio.gather(*(watch.synced.wait() for watch in self.watches))
         # None of it is garbage before it is replaced: to look through it again and again would take seconds.
         gc.freeze()
