@@ -7,6 +7,7 @@ as what takes its deliveries, and stopped first.
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -200,6 +201,8 @@ def _installation(followers: Followers, seen: Seen) -> None:
 
 async def _say_when_filled(watched: Watched) -> None:
     await asyncio.gather(*(watch.synced.wait() for watch in watched.watches))
+    # None of it is garbage before it is replaced: to look through it again and again would take from every answer.
+    gc.freeze()
     log.info("the caches are filled")
 
 
