@@ -58,7 +58,7 @@ TEST = (
     Suite("lab", 260, ((*PYTEST, "-m", "not scale", "tests/lab"),)),
     Suite(
         "cluster",
-        800,
+        1000,
         ((*PYTEST, *ORDINARY, *HALF),),
         meanwhile=(*PYTEST, *ORDINARY, *(f"--ignore={path}" for path in HALF), "tests/cluster"),
     ),
