@@ -7,23 +7,18 @@ ignored, so that a service never decides on a status from before its own last wr
 from __future__ import annotations
 
 import sys
-import zlib
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, NamedTuple
-
-import orjson
 
 from mooring.domain import names
 from mooring.domain.names import OwnKind
 from mooring.domain.webhooks.events import REPOSITORY
 from mooring.ports import Object
+from mooring.services.packing import Packing
 
 # What others than its own run ask of a Project's status.
 OUTLINED = ("source", "revision")
-# The quickest compression: it is done at every event.
-QUICKEST = 1
-LARGEST_MEASURE = 32 * 1024
 # Uids of removed objects that are remembered; what is under way when an object goes arrives within seconds.
 KEPT_GONE = 10_000
 
@@ -240,27 +235,6 @@ def _repository(obj: Object | None) -> int | None:
         return None
     found = ((obj.get("status") or {}).get("source") or {}).get("repositoryId")
     return found if isinstance(found, int) else None
-
-
-class Packing:
-    """Packs documents that say nearly the same: beside the first of them, each takes a tenth."""
-
-    def __init__(self) -> None:
-        # Once there is a measure it stays: what was packed by it has to be unpacked by it.
-        self._measure: bytes | None = None
-
-    def packed(self, document: Mapping[str, Any]) -> bytes:
-        """Pack one."""
-        text = orjson.dumps(document)
-        if self._measure is None:
-            self._measure = text[:LARGEST_MEASURE]
-        packing = zlib.compressobj(QUICKEST, zdict=self._measure)
-        return packing.compress(text) + packing.flush()
-
-    def unpacked(self, packed: bytes) -> dict[str, Any]:
-        """Return what was packed."""
-        document: dict[str, Any] = orjson.loads(zlib.decompressobj(zdict=self._measure or b"").decompress(packed))
-        return document
 
 
 def _parted(obj: Object) -> tuple[Object, dict[str, Any]]:
