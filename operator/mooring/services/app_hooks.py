@@ -73,7 +73,7 @@ class AppHooks:
     async def trouble(
         self, installation: GitHubInstallation, status: Mapping[str, Any], *, elsewhere: bool
     ) -> Reason | None:
-        """Return why an App's webhook brings no pushes; what is not known yet is no trouble."""
+        """Return why an App's webhook brings no pushes; `elsewhere`: it goes to somebody else, as far as is known."""
         if not await self.takes(installation):
             return Reason.WEBHOOK_SECRET_MISSING
         if status.get("installationId") and PUSH not in (status.get("events") or ()):

@@ -33,8 +33,8 @@ from mooring.services.installation_run import Run
 from mooring.services.lending import Found, Lending, usable
 from mooring.services.minting import Minting
 from mooring.services.outputs import Outputs
+from mooring.services.parsed import Parsed
 from mooring.services.platform import Platform
-from mooring.services.reading import Reading
 from mooring.services.redeliveries import Redeliveries
 from mooring.services.scoping import Scoping
 from mooring.services.store import Key, installation_reference, key_of
@@ -73,7 +73,7 @@ class Installations:
         self._holding: defaultdict[Key, asyncio.Lock] = defaultdict(asyncio.Lock)
         # What Projects were last told, so that they are asked again only when it differs.
         self._told: dict[Key, tuple[object, ...]] = {}
-        self._reading = Reading(GitHubInstallation)
+        self._parsed = Parsed(GitHubInstallation)
 
     async def aclose(self) -> None:
         """End what many runs share."""
@@ -182,7 +182,7 @@ class Installations:
         obj = self._platform.store.get(key)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return None, None
-        installation = self._reading(obj)
+        installation = self._parsed(obj)
         return (None, None) if installation is None else (obj, installation)
 
     def _may_refer(self, installation: GitHubInstallation, consumer: str) -> bool:

@@ -30,8 +30,8 @@ from mooring.domain.tokens import Candidate
 from mooring.ports import AlreadyExists, Object
 from mooring.services import statuses
 from mooring.services.counts import Counts
+from mooring.services.parsed import Parsed
 from mooring.services.platform import Platform
-from mooring.services.reading import Reading
 from mooring.services.secrets import write_secret
 from mooring.services.store import Key, key_of
 from mooring.services.work import Again
@@ -62,7 +62,7 @@ class Users:
         # GitHub identities that were proven by this process, before the status says so.
         self._identities: dict[Key, Identity | None] = {}
         self._counts = Counts(platform.clock)
-        self._reading = Reading(GitHubUser)
+        self._parsed = Parsed(GitHubUser)
 
     # What Projects ask
 
@@ -71,7 +71,7 @@ class Users:
         obj = self._platform.store.get(key)
         if obj is None or obj["metadata"].get("deletionTimestamp"):
             return None
-        user = self._reading(obj)
+        user = self._parsed(obj)
         if user is None:
             return None
         granted = is_granted(
@@ -240,7 +240,7 @@ class Users:
         rivals = [
             parsed
             for obj in self._platform.store.users_in(key.namespace)
-            if self._identity(key_of(obj), obj) == mine and (parsed := self._reading(obj)) is not None
+            if self._identity(key_of(obj), obj) == mine and (parsed := self._parsed(obj)) is not None
         ]
         return rules.first_of(rivals) not in {None, user.metadata.name}
 

@@ -16,7 +16,7 @@ M = TypeVar("M", bound=Resource)
 KEPT_MODELS = 1_024
 
 
-class Reading(Generic[M]):
+class Parsed(Generic[M]):
     """The models of one kind. They are frozen, so all may share them."""
 
     def __init__(self, model: type[M]) -> None:

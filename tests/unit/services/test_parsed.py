@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 from mooring.domain.resources.github_user import GitHubUser
-from mooring.services.reading import KEPT_MODELS, Reading
+from mooring.services.parsed import KEPT_MODELS, Parsed
 from tests.unit.objects import raw_user
 
 
 def test_a_version_is_read_once_and_another_one_anew() -> None:
-    reading, obj = Reading(GitHubUser), raw_user()
+    parsed, obj = Parsed(GitHubUser), raw_user()
     obj["metadata"] |= {"uid": "u", "resourceVersion": "1"}
-    first = reading(obj)
+    first = parsed(obj)
     assert first is not None
-    assert reading(obj) is first
+    assert parsed(obj) is first
     newer = {**obj, "spec": {**obj["spec"], "suspend": True}, "metadata": {**obj["metadata"], "resourceVersion": "2"}}
-    second = reading(newer)
+    second = parsed(newer)
     assert second is not None
     assert second.spec.suspend
-    assert reading({**newer, "spec": {"userId": 3}, "metadata": {**obj["metadata"], "resourceVersion": "3"}}) is None
+    assert parsed({**newer, "spec": {"userId": 3}, "metadata": {**obj["metadata"], "resourceVersion": "3"}}) is None
     # Another object of the same version is another one.
     other = {**newer, "metadata": {**newer["metadata"], "uid": "v", "resourceVersion": "1"}}
-    found = reading(other)
+    found = parsed(other)
     assert found is not None
     assert found.spec.suspend
 
 
 def test_no_more_are_kept_than_some() -> None:
-    reading = Reading(GitHubUser)
+    parsed = Parsed(GitHubUser)
     for number in range(KEPT_MODELS + 10):
         obj = raw_user()
         obj["metadata"] |= {"uid": f"u{number}", "resourceVersion": "1"}
-        reading(obj)
-    assert len(reading._kept) == KEPT_MODELS  # noqa: SLF001 - the bound is what is tested
+        parsed(obj)
+    assert len(parsed._kept) == KEPT_MODELS  # noqa: SLF001 - the bound is what is tested
