@@ -168,9 +168,12 @@ def operator_environment(lab: Lab, kubeconfig: Path, **more: str) -> dict[str, s
 
 
 @contextmanager
-def running_operator(lab: Lab, kube: Kube, folder: Path, *, module: str = "mooring", **more: str) -> Iterator[Mooring]:
-    """Run the operator until the end of the block; it is ready when the block begins."""
-    install_roles(kube)
+def running_operator(
+    lab: Lab, kube: Kube, folder: Path, *, module: str = "mooring", roles: bool = True, **more: str
+) -> Iterator[Mooring]:
+    """Run the operator until the end of the block; it is ready when the block begins. Not `roles`: they are there."""
+    if roles:
+        install_roles(kube)
     free_lease(kube)
     kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
     mooring = start_operator(operator_environment(lab, kubeconfig, **more), folder, module)

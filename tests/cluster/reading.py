@@ -6,7 +6,6 @@ Whoever reads must type all that a module claims of a page, in order, and nothin
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
@@ -17,59 +16,26 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Self
 
-from lab import binaries
 from tests import pages
 from tests.cluster.conftest import PATIENCE, ROOT, Kube
 from tests.cluster.harness import Hub
-
-# What a person has beside the page: the folders of this repository that commands name.
-FOLDERS = ("helm", "manifests", "crds")
-SECONDS = 120.0
+from tests.shell import Shell
 
 
-class Desk:
-    """A folder to work in, and the programs that a person has."""
+class Desk(Shell):
+    """A shell with what else pages speak of, and the lab's GitHub in the place of github.com."""
 
     def __init__(self, kube: Kube, hub: Hub, folder: Path) -> None:
-        self.folder = folder
-        folder.mkdir(exist_ok=True)
-        programs = folder / "programs"
-        programs.mkdir()
-        for name in FOLDERS:
-            (folder / name).symlink_to(ROOT / name)
-        for name in ("kubectl", "helm"):
-            (programs / name).symlink_to(binaries.find(name))
-        self._stand_in(programs / "gh", "tests.cluster.gh")
-        self._stand_in(programs / "mooring", "mooring")
-        self.environment = {
-            "PATH": f"{programs}:{os.environ['PATH']}",
-            "HOME": str(folder),
-            "KUBECONFIG": kube.kubeconfig,
-            # Of the lab's GitHub, where a page speaks of github.com.
-            "CURL_CA_BUNDLE": hub.ca_file,
-            "GIT_SSL_CAINFO": hub.ca_file,
-            "LAB_API_URL": hub.api_url,
-            "LAB_CA_FILE": hub.ca_file,
-        }
+        trusted = {"CURL_CA_BUNDLE": hub.ca_file, "GIT_SSL_CAINFO": hub.ca_file, "LAB_CA_FILE": hub.ca_file}
+        super().__init__(folder, kube.kubeconfig, LAB_API_URL=hub.api_url, **trusted)
+        self._stand_in(self.programs / "gh", "tests.cluster.gh")
+        self._stand_in(self.programs / "mooring", "mooring")
 
     @staticmethod
     def _stand_in(path: Path, module: str) -> None:
         folders = shlex.quote(f"{ROOT}:{ROOT}/operator")
         path.write_text(f'#!/bin/sh\nPYTHONPATH={folders} exec {shlex.quote(sys.executable)} -m {module} "$@"\n')
         path.chmod(0o755)
-
-    def run(self, command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
-        """Run a command in a shell, as a paste into a terminal does."""
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
-            cwd=self.folder,
-            env=self.environment,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
 
     @contextmanager
     def running(self, command: str, until: str) -> Iterator[None]:

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from lab import Lab
-from lab.kubernetes.identity import service_account_kubeconfig
 from tests.cluster.conftest import Kube, install_kinds
-from tests.cluster.process import SYSTEM, Mooring, free_lease, operator_environment, start_operator, wait_ready
+from tests.cluster.process import SYSTEM
 from tests.cluster.reading import Desk
 
 # In this cluster others have installed the definitions and the Roles by hand.
@@ -54,17 +51,3 @@ def released(kube: Kube, desk: Desk) -> Iterator[Release]:
         gone = desk.run(f"helm uninstall mooring --namespace {SYSTEM} --no-hooks --wait --timeout 60s")
         install_kinds(kube)
         assert gone.returncode == 0, gone.stderr
-
-
-@contextmanager
-def operating(lab: Lab, kube: Kube, folder: Path, *, module: str = "mooring", **more: str) -> Iterator[Mooring]:
-    """Run the operator as the release would, under the Roles that it brought; it is ready when the block begins."""
-    free_lease(kube)
-    kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
-    operator = start_operator(operator_environment(lab, kubeconfig, **more), folder, module)
-    try:
-        wait_ready(operator)
-        yield operator
-    finally:
-        if operator.process.poll() is None:
-            operator.stop()

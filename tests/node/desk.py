@@ -1,39 +1,27 @@
-"""The desk of somebody who follows a page: a shell with kubectl, Helm and this repository's folders, and a cluster."""
+"""The desk of somebody who follows a page, word for word."""
 
 from __future__ import annotations
 
-import os
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
-from lab import binaries
 from tests import pages
-
-PROGRAMS = ("kubectl", "helm")
-FOLDERS = ("helm", "manifests")
-SECONDS = 150.0
+from tests.shell import Shell
 
 
 class Desk:
     """Types what stands on a page, word for word but for what `instead` names: text of the pages, and what to type."""
 
     def __init__(self, folder: Path, kubeconfig: str, instead: Mapping[str, str]) -> None:
-        self._folder = folder
-        self._kubeconfig = kubeconfig
+        self._shell = Shell(folder, kubeconfig)
         self._instead = instead
         self._typed: set[str] = set()
-        (folder / "bin").mkdir(parents=True)
-        for name in PROGRAMS:
-            (folder / "bin" / name).symlink_to(binaries.find(name))
-        for name in FOLDERS:
-            (folder / name).symlink_to(pages.ROOT / name)
 
     def lay(self, name: str, text: str) -> None:
         """Put a file there that a page takes for granted."""
-        (self._folder / name).write_text(text, encoding="utf-8")
+        (self._shell.folder / name).write_text(text, encoding="utf-8")
 
     def follow(self, page: str, section: str, instead: Mapping[str, str] | None = None, **variables: str) -> list[str]:
         """Type all of a section, in its order; return what each command said."""
@@ -55,21 +43,7 @@ class Desk:
         self._typed.add(command)
         for text, other in {**self._instead, **(instead or {})}.items():
             command = command.replace(text, other)
-        done = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", command],
-            cwd=self._folder,
-            env={
-                "HOME": str(self._folder),
-                "KUBECONFIG": self._kubeconfig,
-                "PATH": f"{self._folder / 'bin'}:{os.environ['PATH']}",
-                **variables,
-            },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-            check=False,
-        )
+        done = self._shell.run(command, variables=variables)
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout
 

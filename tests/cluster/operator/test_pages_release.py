@@ -21,9 +21,9 @@ from tests.cluster.operator.apps import install, make_account, make_app, put_app
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.test_lifecycle_sources import checkout
 from tests.cluster.operator.webhooks import BASE, KIND, NAME, add, document, made, until_told, url_of
-from tests.cluster.process import SYSTEM, Mooring, policy
+from tests.cluster.process import SYSTEM, Mooring, policy, running_operator
 from tests.cluster.reading import Desk, Reader
-from tests.cluster.released import Release, operating, released
+from tests.cluster.released import Release, released
 from tests.cluster.trusting import VARIABLE
 from tests.pages import blocks
 
@@ -75,7 +75,10 @@ def enterprise(lab: Lab, kube: Kube, hub: Hub, folder: Path) -> Iterator[Mooring
     allowed = yaml.safe_load(shown.replace("[ghes.example.com,", f'["{host}",'))["policy"]["content"]
     own = {"MOORING_GITHUB_API_URL": "https://api.github.com", "MOORING_GITHUB_CA_FILE": "", VARIABLE: hub.ca_file}
     own["PYTHONPATH"] = f"{ROOT / 'operator'}:{ROOT}"
-    with policy(kube, allowed), operating(lab, kube, folder, module="tests.cluster.trusting", **own) as running:
+    with (
+        policy(kube, allowed),
+        running_operator(lab, kube, folder, roles=False, module="tests.cluster.trusting", **own) as running,
+    ):
         yield running
 
 
@@ -179,7 +182,9 @@ class Keeper:
     def operator(self, *, master: bool) -> Iterator[Mooring]:
         """Run the operator, with the folder of master keys or without."""
         more = {"MOORING_MASTER_KEY_DIR": str(self.folder)} if master else {}
-        with operating(self.lab, self.kube, self.home, MOORING_PUBLIC_BASE_URL=BASE, **more) as running:
+        with running_operator(
+            self.lab, self.kube, self.home, roles=False, MOORING_PUBLIC_BASE_URL=BASE, **more
+        ) as running:
             yield running
 
     def keys(self, *versions: int) -> Keys:
