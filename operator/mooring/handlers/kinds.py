@@ -59,11 +59,11 @@ class Endless:
         return itertools.chain(WAITS, itertools.repeat(WAITS[-1]))
 
 
-class Nothing(kopf.DiffBaseStorage):
+class NoDifferences(kopf.DiffBaseStorage):
     """Compares nothing: handlers of plain events get no differences.
 
     By itself, Kopf copies each object with its status at each event, to compare it with an annotation that we don't
-    keep: at a start with ten thousand Projects that takes longer than all that we do.
+    keep.
     """
 
     def build(self, *, body: kopf.Body, extra_fields: object = None) -> kopf.BodyEssence:  # noqa: ARG002 - Kopf's own signature
@@ -107,7 +107,7 @@ def registry(intake: Intake, stop: Stop) -> kopf.OperatorRegistry:
 def configuration() -> kopf.OperatorSettings:
     """Return Kopf's settings."""
     settings = kopf.OperatorSettings()
-    settings.persistence.diffbase_storage = Nothing()
+    settings.persistence.diffbase_storage = NoDifferences()
     settings.posting.enabled = False
     settings.scanning.disabled = True
     settings.watching.server_timeout = SERVER_SECONDS
