@@ -46,8 +46,6 @@ from tests.cluster.process import (
 SECRET, INSTALLATION = "the-webhook-secret-of-this-app", "it"
 # Nobody listens there.
 CLOSED = 9
-# Seconds for which GitHub holds what a process is killed at.
-HELD = 3.0
 LISTS, ASKS, CONFIG = "GET /app/hook/deliveries", "POST /app/hook/deliveries/*/attempts", "GET /app/hook/config"
 _numbers = itertools.count(1)
 
@@ -148,9 +146,15 @@ class Site:
         return [str(it["guid"]) for it in self.deliveries(shop)]
 
     def asked(self, since: int, app: LabApp | None = None) -> list[str]:
-        """Return what an App asked about its webhook after a mark, without ids and queries."""
+        """Return what an App asked about its webhook after a mark, without ids and queries.
+
+        What GitHub held while its asker was killed is carried out, and told of, long after: another test's mark may
+        come before that, so it is left out.
+        """
         found = []
         for entry in self.hub.journal(since):
+            if entry["seconds"] >= PATIENCE:
+                continue
             path = entry["path"].partition("?")[0].removeprefix("/api/v3")
             if entry["credential"] == f"app-{(app or self.app).app_id}" and path.startswith("/app/hook/"):
                 parts = ["*" if part.isdigit() else part for part in path.split("/")]
@@ -313,23 +317,18 @@ def test_a_process_that_is_killed_while_it_asks_loses_nothing(site: Site) -> Non
     shop = site.shop()
     site.looks()
     site.close()
-    since = site.hub.mark()
-    with fault(site.hub, kind="latency", seconds=HELD, path="*/attempts"):
+    with fault(site.hub, kind="latency", seconds=PATIENCE, path="*/attempts"):
         shop.push()
         (guid,) = site.failing(shop, 1)
-        until(lambda: site.hub.control("GET", "/faults")["faults"][0]["hits"] == 1, "the asking")
-        assert site.in_doubt()
+        until(site.in_doubt, "a note before the asking")
         site.kill()
     site.open()
     site.start()
     site.recorded(shop, [guid])
-    assert guid in site.repeated()
+    until(lambda: guid in site.repeated(), "the record of the asking")
     assert {it["guid"] for it in site.deliveries(shop)} == {guid}
     assert len(site.deliveries(shop)) <= 1 + 2
     until(lambda: not site.in_doubt(), "certainty")
-    # GitHub carries out what it held, although nobody waits for the answer.
-    until(lambda: site.asked(since).count(ASKS) == 2, "the end of both askings")
-    assert len(site.deliveries(shop)) <= 1 + 2
 
 
 def test_one_that_is_killed_again_and_again_does_not_ask_too_often(site: Site) -> None:
@@ -361,7 +360,7 @@ def test_what_goes_elsewhere_is_not_asked_for(site: Site) -> None:
     # It comes back: what failed meanwhile is sent to where it should have gone.
     site.hub.control("POST", hook, {"url": site.url, "secret": SECRET})
     site.recorded(shop, [guid])
-    assert site.repeated()[-1] == guid
+    until(lambda: site.repeated()[-1] == guid, "the record of the asking")
 
 
 def test_a_map_that_was_spoilt_is_begun_anew(site: Site) -> None:
@@ -377,7 +376,7 @@ def test_a_map_that_was_spoilt_is_begun_anew(site: Site) -> None:
     (guid,) = set(site.failing(shop, 1))
     site.open()
     site.recorded(shop, [guid])
-    assert guid in site.repeated()
+    until(lambda: guid in site.repeated(), "the record of the asking")
     assert parse(site.cursors()["data"][KEY])
 
 
