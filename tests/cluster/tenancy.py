@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -32,11 +33,12 @@ class Identifiers:
     uid: str
 
     def hidden(self, text: str) -> str:
-        """Put each identifier's role in its place, the longest first."""
+        """Put each identifier's role in its place, the longest first. A number within a commit is none."""
         roles = {str(value): f"<{role}>" for role, value in asdict(self).items()}
         roles |= {self.sha[:digits]: "<short sha>" for digits in (7, 12)}
         for value in sorted(roles, key=len, reverse=True):
-            text = text.replace(value, roles[value])
+            bounded = rf"(?<![0-9a-f]){value}(?![0-9a-f])" if value.isdigit() else re.escape(value)
+            text = re.sub(bounded, roles[value], text)
         return text
 
 
@@ -99,6 +101,7 @@ def _users_and_tokens(names: Identifiers) -> list[Attempt]:
 
 
 def _sources(names: Identifiers) -> list[Attempt]:
+    # Without a token a namespace may ask ten times, and then once in a while; all others here ask for one repository.
     own = {"secretRef": {"name": "own"}}
     repository = {"github": {"repository": names.repository}}
     there = {"name": names.installation, "namespace": names.namespace}
@@ -119,10 +122,11 @@ def _sources(names: Identifiers) -> list[Attempt]:
             "identity",
             {
                 "source": {"github": {"repository": "acme/open", "repositoryId": names.repository_id}},
+                "token": own,
                 "workload": IMAGE,
             },
         ),
-        Attempt("Project", "pin", {"source": {**OPEN, "revision": names.sha}, "workload": IMAGE}),
+        Attempt("Project", "pin", {"source": {**OPEN, "revision": names.sha}, "token": own, "workload": IMAGE}),
         Attempt("Project", "clone", {"source": {"git": {"url": names.clone_url}}, "workload": IMAGE}),
         Attempt("Project", "clone-own", {"source": {"git": {"url": names.clone_url}}, "token": own, "workload": IMAGE}),
         Attempt("Project", "installation-there", {"source": repository, "installationRef": there, "workload": IMAGE}),

@@ -220,14 +220,9 @@ def swept(mooring: Mooring) -> float:
 def requests_about(hub: Hub, since: int, names: Identifiers) -> set[tuple[str, str, str, int]]:
     """Return what GitHub was asked about a repository: method, path, whose credential, and its answer."""
     return {
-        (
-            entry["method"],
-            names.hidden(entry["path"]),
-            entry["credential"].partition("-")[0],
-            entry["status"],
-        )
+        (entry["method"], path, entry["credential"].partition("-")[0], entry["status"])
         for entry in hub.journal(since)
-        if names.repository in entry["path"] or str(names.repository_id) in entry["path"]
+        if "<repository" in (path := names.hidden(entry["path"]))
     }
 
 
