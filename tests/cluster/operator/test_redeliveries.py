@@ -360,7 +360,7 @@ def test_what_goes_elsewhere_is_not_asked_for(site: Site) -> None:
     # It comes back: what failed meanwhile is sent to where it should have gone.
     site.hub.control("POST", hook, {"url": site.url, "secret": SECRET})
     site.recorded(shop, [guid])
-    until(lambda: site.repeated()[-1] == guid, "the record of the asking")
+    until(lambda: guid in site.repeated(), "the record of the asking")
 
 
 def test_a_map_that_was_spoilt_is_begun_anew(site: Site) -> None:
