@@ -140,6 +140,7 @@ def _causes(problem: BaseException) -> list[BaseException]:
 
 async def _serve_operator(settings: "Settings") -> int:
     import os
+    from functools import partial
 
     from mooring import wiring
     from mooring.admin import AdminServer
@@ -160,7 +161,7 @@ async def _serve_operator(settings: "Settings") -> int:
                 variable="MOORING_OPERATOR_LISTEN",
             ) as admin,
         ):
-            await operator.run(lambda stop, ending: kinds.follow(settings, operator.intake, stop, ending), admin.stop)
+            await operator.run(partial(kinds.follow, settings, operator.intake), admin.stop)
     except Lost:
         return NO  # the log has it
     except (ConfigurationError, PolicyError, CannotListenError, SettingsError) as problem:

@@ -9,8 +9,9 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mooring.cluster.watch import Watch
 from mooring.domain.leadership import Lost
@@ -29,9 +30,14 @@ log = logging.getLogger(__name__)
 # What is under way at the end gets so long. Kubernetes gives 30 s for all of it.
 DRAIN_SECONDS = 5.0
 
+# What is young is looked through for garbage more seldom than by default, and everything hardly ever: that costs as
+# much as there are objects, and what is dropped in circles is young.
+GARBAGE = (2_000, 10, 100)
+
 Stop = Callable[[], Awaitable[None]]
-# Kopf, given what stops everything else, and what says that it has to end.
-Follow = Callable[[Stop, asyncio.Event], Awaitable[None]]
+# Kopf, given up to which version each collection was listed, what stops everything else, and what says that it has to
+# end.
+Follow = Callable[[Mapping[str, str], Stop, asyncio.Event], Awaitable[None]]
 
 
 @dataclass(slots=True)
@@ -51,8 +57,9 @@ class Operator:
     # All three kinds are listed before the first object is looked at: else a Project would seem to have no token to
     # inherit, and a credential to have no user. Kopf tells of them in any order.
     own_kinds: list[Watch]
-    # What each Project has by now, in a few lists: to read two objects for each would be most of what a start takes.
-    children: list[Watch]
+    # The Secrets of the Projects as they are by now, in a few lists; the watch on Deployments begins with such a list.
+    # To read two objects for each Project would be most of what a start takes.
+    secrets: list[Watch]
     filled: Latch
     webhooks: WebhookSecret
     # For the gateway in the same Pod, if any.
@@ -85,17 +92,14 @@ class Operator:
     async def _leads(self, ending: asyncio.Event) -> bool:
         """Wait until this process leads, or has to end."""
         winning = asyncio.create_task(self.election.win(), name="stand by")
-        signalled = asyncio.create_task(ending.wait(), name="wait for a signal")
         try:
-            await asyncio.wait({winning, signalled}, return_when=asyncio.FIRST_COMPLETED)
-            if ending.is_set():
+            if await _ended_before(ending, winning):
                 return False
             winning.result()
             return True
         finally:
-            for task in (winning, signalled):
-                task.cancel()
-            await asyncio.gather(winning, signalled, return_exceptions=True)
+            winning.cancel()
+            await asyncio.gather(winning, return_exceptions=True)
 
     async def _work(self, kopf: Follow, also_stop: Stop, ending: asyncio.Event) -> None:
         """Fill the caches, then reconcile until Kopf ends.
@@ -103,9 +107,13 @@ class Operator:
         Kopf is given what stops everything else, and calls it when it is about to end: it would wait for whatever runs
         in the event loop, and then cancel it.
         """
+        gc.set_threshold(*GARBAGE)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(watch.run(), name=f"watch {watch.scope}") for watch in self.watches]
-            tasks.append(group.create_task(self._reconcile(), name="reconcile"))
+            tasks: list[asyncio.Task[Any]] = [
+                group.create_task(watch.run(), name=f"watch {watch.scope}") for watch in self.watches
+            ]
+            listing = group.create_task(_listed(self.own_kinds), name="list the three kinds")
+            tasks += [listing, group.create_task(self._reconcile(listing), name="reconcile")]
             tasks.append(group.create_task(self.platform.herald.serve(), name="Events"))
 
             async def stop() -> None:
@@ -119,15 +127,17 @@ class Operator:
                 await self.close_github()
                 await also_stop()
 
-            await kopf(stop, ending)
+            # Kopf follows the three kinds from where the lists ended.
+            if not await _ended_before(ending, listing):
+                await kopf(listing.result(), stop, ending)
             await stop()
         await self.platform.herald.finish()
 
-    async def _reconcile(self) -> None:
-        await _listed([*self.own_kinds, *self.children])
-        # Kopf, and the watches on metadata, follow them from here; what the lists remembered is not needed twice.
+    async def _reconcile(self, listing: asyncio.Task[dict[str, str]]) -> None:
+        await asyncio.gather(listing, _listed(self.secrets))
+        # What the lists remembered is not needed twice.
         self.own_kinds.clear()
-        self.children.clear()
+        self.secrets.clear()
         await asyncio.gather(*(watch.synced.wait() for watch in self.watches))
         # None of it is garbage before it is replaced: to look through it again and again would take seconds.
         gc.freeze()
@@ -141,13 +151,25 @@ class Operator:
             await self.queue.serve()
 
 
-async def _listed(watches: list[Watch]) -> None:
-    """Have collections listed once."""
+async def _listed(watches: list[Watch]) -> dict[str, str]:
+    """Have collections listed once; return by their paths up to which version everything was told."""
     async with asyncio.TaskGroup() as group:
         listing = [group.create_task(watch.run(), name=f"list {watch.scope}") for watch in watches]
         await asyncio.gather(*(watch.synced.wait() for watch in watches))
         for task in listing:
             task.cancel()
+    return {watch.scope.path: watch.version for watch in watches}
+
+
+async def _ended_before(ending: asyncio.Event, task: asyncio.Task[Any]) -> bool:
+    """Wait for a task, but no longer than until everything has to end; tell whether it has."""
+    waiting = asyncio.create_task(ending.wait(), name="wait for a signal")
+    try:
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        return ending.is_set()
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
 
 
 def _end_on_signals(ending: asyncio.Event) -> None:

@@ -19,7 +19,6 @@ from mooring.cluster.connection import Connection
 from mooring.cluster.identities import KubernetesIdentities
 from mooring.cluster.kinds import RESOURCES
 from mooring.cluster.leases import KubernetesLease
-from mooring.cluster.limits import WatchTimings
 from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain import names
 from mooring.domain.app_secrets import MAX_COPIED_BYTES, certificates_to_copy
@@ -66,8 +65,6 @@ TAKEOVER_SECONDS = 60.0
 LOOKS_AT_ONCE, LOOKS_OF_A_GROUP = 4, 2
 # Kinds whose every object of ours carries the label; Secrets that people name do not, so those are all watched.
 LABELLED = ("Deployment", "Service", "Ingress")
-# Of whole objects a page takes twenty times the memory of one of metadata.
-WHOLE = WatchTimings(page_objects=50)
 MANAGED = f"{names.MANAGED_BY}={names.MANAGER}"
 OF_PROJECTS = f"{MANAGED},{names.PROJECT_LABEL}"
 
@@ -247,21 +244,24 @@ def _assemble(
         health=health,
         election=election,
         watches=_watches(
-            settings, platform, connection, [intake.sighting, webhooks.sighting], (queue, beside), ask_all=ask_all
+            settings,
+            platform,
+            connection,
+            [partial(_know, platform), intake.sighting, webhooks.sighting],
+            (queue, beside),
+            ask_all=ask_all,
         ),
         own_kinds=[
-            Watch(connection, Scope(RESOURCES[kind], place, contents=True), partial(_take, intake), timings=WHOLE)
+            Watch(connection, Scope(RESOURCES[kind], place, contents=True), partial(_take, intake))
             for kind in ("GitHubUser", "GitHubInstallation", "Project")
             for place in settings.watch_namespaces or (None,)
         ],
-        children=[
+        secrets=[
             Watch(
                 connection,
-                Scope(RESOURCES[kind], place, labels=OF_PROJECTS, contents=True),
+                Scope(RESOURCES["Secret"], place, labels=OF_PROJECTS, contents=True),
                 partial(_know, platform),
-                timings=WHOLE,
             )
-            for kind in ("Secret", "Deployment")
             for place in settings.watch_namespaces or (None,)
         ],
         filled=filled,
@@ -273,8 +273,8 @@ def _assemble(
 
 
 def _know(platform: Platform, seen: Seen) -> None:
-    """Keep a child as a list has it, so that the first run of its Project need not read it."""
-    if seen.obj is not None and seen.event != "DELETED":
+    """Keep a child as the first list has it, so that the first run of its Project need not read it."""
+    if seen.obj is not None and seen.event != "DELETED" and names.PROJECT_LABEL in seen.labels:
         platform.recent.keep(seen.obj)
 
 
@@ -338,7 +338,9 @@ def _watches(
     for place in settings.watch_namespaces or (None,):
         scopes.append(Scope(RESOURCES["Secret"], place))
         scopes.append(Scope(RESOURCES["ServiceAccount"], place))
-        scopes += [Scope(RESOURCES[kind], place, labels=MANAGED) for kind in LABELLED]
+        scopes += [
+            Scope(RESOURCES[kind], place, labels=MANAGED, contents_at_first=kind == "Deployment") for kind in LABELLED
+        ]
     if not settings.watch_namespaces:
         scopes.append(Scope(RESOURCES["Namespace"]))
     if settings.watch_namespaces and settings.namespace not in settings.watch_namespaces:

@@ -19,7 +19,6 @@ from typing import Any
 from mooring.cluster.client import KubernetesCluster
 from mooring.cluster.connection import CA_FILE, TOKEN_FILE, Connection, Reload
 from mooring.cluster.kinds import RESOURCES
-from mooring.cluster.limits import WatchTimings
 from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain.names import OwnKind
 from mooring.observability.gateway_metrics import GatewayMetrics
@@ -36,8 +35,6 @@ from mooring.settings import Settings
 
 log = logging.getLogger(__name__)
 
-# Of each object little is kept, so the pages of a list are what needs memory: these are small.
-TIMINGS = WatchTimings(page_objects=100)
 # How often a credential is looked for that the operator has not written yet.
 LOOK_SECONDS = 0.5
 
@@ -179,7 +176,7 @@ def _watches(settings: Settings, connection: Connection, followers: Followers) -
         "Project": lambda seen: _project(followers, seen),
     }
     return [
-        Watch(connection, Scope(RESOURCES[kind], place, contents=True), take, timings=TIMINGS)
+        Watch(connection, Scope(RESOURCES[kind], place, contents=True), take)
         for kind, take in takers.items()
         for place in settings.watch_namespaces or (None,)
     ]

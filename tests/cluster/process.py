@@ -168,12 +168,16 @@ def operator_environment(lab: Lab, kubeconfig: Path, **more: str) -> dict[str, s
 
 
 @contextmanager
-def running_operator(
-    lab: Lab, kube: Kube, folder: Path, *, module: str = "mooring", roles: bool = True, **more: str
-) -> Iterator[Mooring]:
-    """Run the operator until the end of the block; it is ready when the block begins. Not `roles`: they are there."""
-    if roles:
-        install_roles(kube)
+def running_operator(lab: Lab, kube: Kube, folder: Path, *, module: str = "mooring", **more: str) -> Iterator[Mooring]:
+    """Run the operator until the end of the block; it is ready when the block begins."""
+    install_roles(kube)
+    with operating(lab, kube, folder, module=module, **more) as mooring:
+        yield mooring
+
+
+@contextmanager
+def operating(lab: Lab, kube: Kube, folder: Path, *, module: str = "mooring", **more: str) -> Iterator[Mooring]:
+    """Do the same under Roles that are there already."""
     free_lease(kube)
     kubeconfig = service_account_kubeconfig(lab.env, SYSTEM, "mooring-operator", folder / "operator.kubeconfig")
     mooring = start_operator(operator_environment(lab, kubeconfig, **more), folder, module)

@@ -34,7 +34,9 @@ class WatchTimings:
     """How a watch paces itself. The defaults are for production; tests make them short."""
 
     page_objects: int = 500
-    """Objects asked for in a page: large enough for few requests, small enough for memory."""
+    """Objects asked for in a page of metadata: large enough for few requests, small enough for memory."""
+    whole_page_objects: int = 50
+    """The same for whole objects, which take twenty times the memory."""
     smallest_page: int = 10
     """Pages are halved down to this when one exceeds `page_bytes`."""
     page_seconds: float = 60.0

@@ -62,7 +62,7 @@ class Seen:
     generation: int
     # All of them; where the object went unseen, those of Mooring that were last seen.
     labels: Mapping[str, str] = field(default_factory=dict)
-    # The whole object, for a watch that asks for contents.
+    # The whole object, where contents were asked for.
     obj: Object | None = field(default=None, repr=False)
     # Whether a list has it: then it is so, though another version may have a higher number. After a restore of etcd all
     # versions are lower than before.
@@ -78,6 +78,8 @@ class Scope:
     labels: str | None = None
     fields: str | None = None
     contents: bool = False
+    # Whole objects in the first list, and metadata from then on.
+    contents_at_first: bool = False
 
     @property
     def path(self) -> str:
@@ -122,8 +124,13 @@ class Watch:
         self._backoff = Backoff(*self._timings.backoff_seconds, self._random)
         # (namespace, name) -> (uid, resource version, the labels that an unseen deletion is told with)
         self._known: dict[tuple[str, str], tuple[str, str, Labels]] = {}
-        self._page_objects = self._timings.page_objects
+        self._page_objects = 0
         self._version: str | None = None
+
+    @property
+    def version(self) -> str:
+        """Return up to which version everything was told; empty before the first list."""
+        return self._version or ""
 
     @property
     def is_current(self) -> bool:
@@ -169,7 +176,8 @@ class Watch:
 
     async def _list(self) -> str:
         """Read all pages; tell what is new, what changed and what is gone. Return the version to go on from."""
-        self._page_objects = self._timings.page_objects
+        timings = self._timings
+        self._page_objects = timings.whole_page_objects if self._wants_contents else timings.page_objects
         found: set[tuple[str, str]] = set()
         following, version = "", ""
         while True:
@@ -184,8 +192,13 @@ class Watch:
             self._tell_gone(place)
         return version
 
+    @property
+    def _wants_contents(self) -> bool:
+        """Tell whether a list has to bring whole objects."""
+        return self.scope.contents or (self.scope.contents_at_first and not self.synced.is_set())
+
     async def _page(self, following: str) -> Object:
-        accept = JSON if self.scope.contents else METADATA_LIST
+        accept = JSON if self._wants_contents else METADATA_LIST
         while True:
             query = self.scope.query(limit=self._page_objects, **({"continue": following} if following else {}))
             try:
@@ -277,7 +290,7 @@ class Watch:
                 resource_version=version,
                 generation=int(metadata.get("generation") or 0),
                 labels=labels,
-                obj=self._complete(obj) if self.scope.contents else None,
+                obj=self._complete(obj) if self._wants_contents else None,
                 listed=listed,
             )
         )

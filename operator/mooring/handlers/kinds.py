@@ -13,7 +13,7 @@ import kopf
 
 from mooring.domain import names
 from mooring.domain.resources import KINDS
-from mooring.handlers.session import Pace, paced
+from mooring.handlers.session import Continuation, Pace, paced
 from mooring.running import Stop
 from mooring.services.intake import Intake
 from mooring.settings import Settings
@@ -78,7 +78,7 @@ class NoDifferences(kopf.DiffBaseStorage):
         """Keep nothing."""
 
 
-def registry(intake: Intake, stop: Stop) -> kopf.OperatorRegistry:
+def registry(intake: Intake, listed: Mapping[str, str], stop: Stop) -> kopf.OperatorRegistry:
     """Return a registry of our own, so that nothing depends on what was imported."""
     handlers = kopf.OperatorRegistry()
 
@@ -89,12 +89,12 @@ def registry(intake: Intake, stop: Stop) -> kopf.OperatorRegistry:
     for kind in KINDS:
         kopf.on.event(names.GROUP, names.VERSION, kind.info.plural, registry=handlers, id="seen")(seen)
 
-    pace = Pace()
+    pace, continuation = Pace(), Continuation(listed)
 
     async def login(**given: Any) -> kopf.AiohttpSession | None:
         await pace.wait("login")
         info = kopf.login_with_service_account(**given) or kopf.login_with_kubeconfig(**given)
-        return paced(info, pace) if info is not None else None
+        return paced(info, pace, continuation) if info is not None else None
 
     async def end(**_: Any) -> None:
         await stop()
@@ -123,11 +123,16 @@ def configuration() -> kopf.OperatorSettings:
     return settings
 
 
-async def follow(settings: Settings, intake: Intake, stop: Stop, ending: asyncio.Event) -> None:
-    """Follow the three kinds until a signal or `ending` ends it; then stop what else runs. Raises Ended else."""
+async def follow(
+    settings: Settings, intake: Intake, listed: Mapping[str, str], stop: Stop, ending: asyncio.Event
+) -> None:
+    """Follow the three kinds until a signal or `ending` ends it; then stop what else runs. Raises Ended else.
+
+    `listed` has the versions, by collection, up to which the intake was told everything.
+    """
     loop, others = asyncio.get_running_loop(), asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=registry(intake, stop),
+        registry=registry(intake, listed, stop),
         settings=configuration(),
         standalone=True,
         identity=IDENTITY,

@@ -1,10 +1,13 @@
-"""The HTTP session that Kopf uses: as Kopf would make it, but that nothing is done again and again without a pause."""
+"""The HTTP session that Kopf uses: as Kopf would make it, but that nothing is done again and again without a pause.
+
+Nor is everything listed twice: Kopf goes on from where our own lists ended.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
 import aiohttp
@@ -18,6 +21,8 @@ from mooring.cluster.backoff import Backoff
 SETTLED_SECONDS = 5.0
 # The first and the longest wait in seconds; a random part of it is really waited.
 WAITS = (0.5, 8.0)
+# A field selector that fits no object: names have no capital letters.
+NOBODY = "metadata.name=NOBODY"
 
 
 class Pace:
@@ -57,14 +62,54 @@ class Pace:
         return await handler(request)
 
 
-def paced(info: kopf.ConnectionInfo, pace: Pace) -> kopf.AiohttpSession:
+class Continuation:
+    """Has Kopf watch what was listed before it began, from there on.
+
+    Its own first list would bring every object once more, and leave a task and a memory of each. So that list is asked
+    for nobody, and whatever Kopf would watch from its version is watched from the version of ours: nothing is missed in
+    between. When Kopf lists again, it is because a watch could not go on, and then it gets everything.
+    """
+
+    def __init__(self, listed: Mapping[str, str]) -> None:
+        """Take the versions by the path of the collection."""
+        self._listed = dict(listed)
+        self._asked: set[str] = set()
+        # The version of the list of nobody, as Kopf's first watch tells it.
+        self._nobodys: dict[str, str] = {}
+
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send a request of Kopf's."""
+        path, query = request.url.path, request.url.query
+        if request.method == "GET" and path in self._listed:
+            if query.get("watch") == "true":
+                request.url = request.url.update_query(self._since(path, query.get("resourceVersion", "")))
+            elif path not in self._asked:
+                self._asked.add(path)
+                # From the API server's memory: its version does not matter.
+                request.url = request.url.update_query(fieldSelector=NOBODY, resourceVersion="0")
+            else:
+                del self._listed[path]
+        return await handler(request)
+
+    def _since(self, path: str, version: str) -> dict[str, str]:
+        """Return what to change about a watch: nothing once Kopf has got on by an event."""
+        if self._nobodys.setdefault(path, version) == version:
+            return {"resourceVersion": self._listed[path]}
+        del self._listed[path]
+        return {}
+
+
+def paced(info: kopf.ConnectionInfo, pace: Pace, continuation: Continuation) -> kopf.AiohttpSession:
     """Return a session with the credentials that Kopf found. Kopf closes it, and wants another where it is refused."""
     session = aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0, ssl=info.as_ssl_context()),
-        headers=info.as_http_headers(),
+        # Inside a cluster, compression costs more than it saves.
+        headers={"Accept-Encoding": "identity", **(info.as_http_headers() or {})},
         proxy=info.proxy_url,
         trust_env=False,
-        middlewares=(pace,),
+        middlewares=(pace, continuation),
     )
     return kopf.AiohttpSession(
         server=info.server,

@@ -21,7 +21,7 @@ from tests.cluster.operator.apps import install, make_account, make_app, put_app
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.test_lifecycle_sources import checkout
 from tests.cluster.operator.webhooks import BASE, KIND, NAME, add, document, made, until_told, url_of
-from tests.cluster.process import SYSTEM, Mooring, policy, running_operator
+from tests.cluster.process import SYSTEM, Mooring, operating, policy
 from tests.cluster.reading import Desk, Reader
 from tests.cluster.released import Release, released
 from tests.cluster.trusting import VARIABLE
@@ -77,7 +77,7 @@ def enterprise(lab: Lab, kube: Kube, hub: Hub, folder: Path) -> Iterator[Mooring
     own["PYTHONPATH"] = f"{ROOT / 'operator'}:{ROOT}"
     with (
         policy(kube, allowed),
-        running_operator(lab, kube, folder, roles=False, module="tests.cluster.trusting", **own) as running,
+        operating(lab, kube, folder, module="tests.cluster.trusting", **own) as running,
     ):
         yield running
 
@@ -182,9 +182,7 @@ class Keeper:
     def operator(self, *, master: bool) -> Iterator[Mooring]:
         """Run the operator, with the folder of master keys or without."""
         more = {"MOORING_MASTER_KEY_DIR": str(self.folder)} if master else {}
-        with running_operator(
-            self.lab, self.kube, self.home, roles=False, MOORING_PUBLIC_BASE_URL=BASE, **more
-        ) as running:
+        with operating(self.lab, self.kube, self.home, MOORING_PUBLIC_BASE_URL=BASE, **more) as running:
             yield running
 
     def keys(self, *versions: int) -> Keys:

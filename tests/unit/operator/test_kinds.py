@@ -56,7 +56,7 @@ def test_kopf_keeps_no_task_of_an_object_for_long() -> None:
 
 def test_the_handlers_watch_the_three_kinds_and_change_none() -> None:
     intake = Intake(platform(), lambda _: None)
-    handlers = registry(intake, nothing)
+    handlers = registry(intake, {}, nothing)
     watched = {handler.selector.any_name for handler in _handlers(handlers._watching)}  # noqa: SLF001 - no other way
     assert watched == {kind.info.plural for kind in KINDS}
     # Each of these would make Kopf write annotations or finalizers.
@@ -68,7 +68,7 @@ def test_the_handlers_watch_the_three_kinds_and_change_none() -> None:
 async def test_an_event_goes_to_the_intake_as_a_plain_dict_and_in_no_other_thread() -> None:
     asked: list[Any] = []
     running = platform()
-    (handler, *_) = _handlers(registry(Intake(running, asked.append), nothing)._watching)  # noqa: SLF001 - as above
+    (handler, *_) = _handlers(registry(Intake(running, asked.append), {}, nothing)._watching)  # noqa: SLF001 - as above
     # Kopf awaits a coroutine where it is; a plain function would be called in a thread.
     await handler.fn(event={"type": "ADDED", "object": raw_project()}, more=1)
     (key,) = asked
@@ -81,8 +81,8 @@ def _handlers(part: Any) -> list[Any]:
 
 def test_registries_do_not_share_handlers() -> None:
     intake = Intake(platform(), lambda _: None)
-    assert registry(intake, nothing) is not registry(intake, nothing)
-    assert len(_handlers(registry(intake, nothing)._watching)) == len(KINDS)  # noqa: SLF001 - as above
+    assert registry(intake, {}, nothing) is not registry(intake, {}, nothing)
+    assert len(_handlers(registry(intake, {}, nothing)._watching)) == len(KINDS)  # noqa: SLF001 - as above
     assert not _handlers(kopf.get_default_registry()._watching)  # noqa: SLF001 - as above
 
 
@@ -125,7 +125,7 @@ async def asked_to_end(asked: asyncio.Event) -> None:
 
 
 def following() -> Coroutine[Any, Any, None]:
-    return follow(SETTINGS, Intake(platform(), lambda _: None), nothing, asyncio.Event())
+    return follow(SETTINGS, Intake(platform(), lambda _: None), {}, nothing, asyncio.Event())
 
 
 def test_watches_that_kopf_leaves_open_are_no_errors(
@@ -233,5 +233,5 @@ def test_kopf_need_not_ask_for_the_name_of_the_user(monkeypatch: pytest.MonkeyPa
 
     FakeKopf(monkeypatch, ends)
     monkeypatch.setattr(kopf, "spawn_tasks", spawn)
-    asyncio.run(follow(SETTINGS, Intake(platform(), lambda _: None), nothing, ending))
+    asyncio.run(follow(SETTINGS, Intake(platform(), lambda _: None), {}, nothing, ending))
     assert given["identity"]

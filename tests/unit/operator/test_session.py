@@ -1,4 +1,4 @@
-"""The session that Kopf uses: nothing is done again and again without a pause."""
+"""The session that Kopf uses: nothing is done again and again without a pause, and nothing is listed twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import kopf
 import pytest
 from yarl import URL
 
-from mooring.handlers.session import SETTLED_SECONDS, WAITS, Pace, paced
+from mooring.handlers.session import NOBODY, SETTLED_SECONDS, WAITS, Continuation, Pace, paced
 
 
 class Time:
@@ -37,10 +37,10 @@ async def ask(pace: Pace, path: str, *, closed: bool = False) -> None:
     async def handler(_: Any) -> Any:
         return None
 
-    made = paced(kopf.ConnectionInfo(server="https://cluster.example"), pace).aiohttp_session
+    made = paced(kopf.ConnectionInfo(server="https://cluster.example"), pace, Continuation({})).aiohttp_session
     if closed:
         await made.close()
-    (middleware,) = made._middlewares  # noqa: SLF001 - what a request goes through
+    middleware, _ = made._middlewares  # noqa: SLF001 - what a request goes through
     request = SimpleNamespace(url=URL(f"https://cluster.example{path}"), session=made)
     try:
         await middleware(cast("aiohttp.ClientRequest", request), handler)
@@ -90,7 +90,7 @@ async def test_a_good_watch_a_list_and_another_kind_do_not_wait() -> None:
 
 async def test_the_session_is_as_kopf_would_make_it() -> None:
     info = kopf.ConnectionInfo(server="https://cluster.example", token="t", scheme="Bearer", default_namespace="n")
-    made = paced(info, Pace())
+    made = paced(info, Pace(), Continuation({}))
     try:
         assert (made.server, made.default_namespace) == ("https://cluster.example", "n")
         assert made.aiohttp_session.headers["Authorization"] == "Bearer t"
@@ -98,3 +98,56 @@ async def test_the_session_is_as_kopf_would_make_it() -> None:
     finally:
         await made.aiohttp_session.close()
         await asyncio.sleep(0)
+
+
+PROJECTS, USERS = "/apis/mooring.dev/v1alpha1/projects", "/apis/mooring.dev/v1alpha1/githubusers"
+
+
+async def sent(continuation: Continuation, path: str, method: str = "GET", **query: str) -> dict[str, str]:
+    """Return with which query a request of Kopf's arrives."""
+    request: Any = SimpleNamespace(url=URL("https://cluster.example").with_path(path).with_query(query), method=method)
+
+    async def handler(_: Any) -> Any:
+        return None
+
+    await continuation(cast("aiohttp.ClientRequest", request), handler)
+    assert request.url.path == path
+    return dict(request.url.query)
+
+
+async def test_what_was_listed_is_watched_from_there_on() -> None:
+    continuation = Continuation({PROJECTS: "70", USERS: "80"})
+    assert await sent(continuation, PROJECTS, limit="200") == {
+        "limit": "200",
+        "fieldSelector": NOBODY,
+        "resourceVersion": "0",
+    }
+    # Also where the first watch broke before anything came: Kopf would go on from its own list, which was of nobody.
+    for _ in range(2):
+        watched = await sent(continuation, PROJECTS, watch="true", resourceVersion="95", timeoutSeconds="600")
+        assert watched == {"watch": "true", "resourceVersion": "70", "timeoutSeconds": "600"}
+    assert (await sent(continuation, USERS, limit="200"))["fieldSelector"] == NOBODY
+    assert (await sent(continuation, USERS, watch="true", resourceVersion="99"))["resourceVersion"] == "80"
+
+
+async def test_whoever_has_got_on_by_an_event_goes_on_from_there() -> None:
+    continuation = Continuation({PROJECTS: "70"})
+    await sent(continuation, PROJECTS, limit="200")
+    await sent(continuation, PROJECTS, watch="true", resourceVersion="95")
+    for version in ("75", "95"):
+        assert (await sent(continuation, PROJECTS, watch="true", resourceVersion=version))["resourceVersion"] == version
+
+
+async def test_a_later_list_brings_everything_and_is_gone_on_from() -> None:
+    continuation = Continuation({PROJECTS: "70"})
+    await sent(continuation, PROJECTS, limit="200")
+    await sent(continuation, PROJECTS, watch="true", resourceVersion="95")
+    assert await sent(continuation, PROJECTS, limit="200") == {"limit": "200"}
+    assert (await sent(continuation, PROJECTS, watch="true", resourceVersion="95"))["resourceVersion"] == "95"
+
+
+async def test_everything_else_goes_as_it_is() -> None:
+    continuation = Continuation({PROJECTS: "70"})
+    assert await sent(continuation, "/apis/mooring.dev/v1alpha1") == {}
+    assert await sent(continuation, USERS, limit="200") == {"limit": "200"}
+    assert await sent(continuation, PROJECTS, method="POST") == {}
