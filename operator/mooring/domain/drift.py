@@ -8,10 +8,29 @@ secrets.
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
-from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-Path = tuple[str, ...]
+
+class Path(NamedTuple):
+    """A place in an object, told from its end: it is looked at everywhere, and written out where something differs."""
+
+    name: str
+    above: "Path | None" = None
+
+    @property
+    def parent(self) -> str:
+        """The name of what it is in."""
+        return self.above.name if self.above is not None else ""
+
+    def names(self) -> Iterator[str]:
+        """The names from the top."""
+        if self.above is not None:
+            yield from self.above.names()
+            yield self.name
+
+
+_TOP = Path("")
+
 
 PATHS_MAX = 20
 """Enough to see what happened; one is enough to act."""
@@ -47,93 +66,81 @@ def differences(desired: Mapping[str, Any], live: Mapping[str, Any]) -> list[str
 
     A Secret's data must be the same as a whole: a key that somebody put beside ours is a difference, too.
     """
+    found: list[Path] = []
     described = {name: value for name, value in desired.items() if name not in {"apiVersion", "kind"}}
-    found = _in_map(described, live, ())
-    if desired.get("kind") == "Secret":
-        found = _chain(found, _foreign_keys(desired, live))
-    return [_text(path) for path in islice(found, PATHS_MAX)]
+    _in_map(described, live, _TOP, found)
+    if desired.get("kind") == "Secret" and set(live.get("data") or {}) - set(desired.get("data") or {}):
+        # The path of the data, and not of the key: somebody else chose its name.
+        found.append(Path("data", _TOP))
+    return [_text(path) for path in found[:PATHS_MAX]]
 
 
-def _chain(*parts: Iterator[Path]) -> Iterator[Path]:
-    for part in parts:
-        yield from part
-
-
-def _foreign_keys(desired: Mapping[str, Any], live: Mapping[str, Any]) -> Iterator[Path]:
-    """The path of the data, and not of the key: somebody else chose its name."""
-    if set(live.get("data") or {}) - set(desired.get("data") or {}):
-        yield ("data",)
-
-
-def _compare(desired: Any, live: Any, path: Path) -> Iterator[Path]:
-    if isinstance(desired, Mapping) and isinstance(live, Mapping):
-        yield from _in_map(desired, live, path)
-        if path[-1] in _WHOLE_MAPS and set(live) - set(desired):
-            yield path
-    elif _is_list(desired) and _is_list(live):
-        yield from _in_list(desired, live, path)
+def _compare(desired: Any, live: Any, path: Path, found: list[Path]) -> None:
+    if isinstance(desired, dict) and isinstance(live, dict):
+        _in_map(desired, live, path, found)
+        if path.name in _WHOLE_MAPS and live.keys() - desired.keys():
+            found.append(path)
+    elif isinstance(desired, list | tuple) and isinstance(live, list | tuple):
+        _in_list(desired, live, path, found)
     elif not _same(desired, live, path):
-        yield path
+        found.append(path)
 
 
-def _in_map(desired: Mapping[str, Any], live: Mapping[str, Any], path: Path) -> Iterator[Path]:
+def _in_map(desired: Mapping[str, Any], live: Mapping[str, Any], path: Path, found: list[Path]) -> None:
     for name, value in desired.items():
-        below = (*path, name)
-        if live.get(name) is not None:
-            yield from _compare(value, live[name], below)
+        below = Path(name, path)
+        present = live.get(name)
+        if present is not None:
+            _compare(value, present, below, found)
         elif not _may_be_absent(value, below):
-            yield below
+            found.append(below)
 
 
 def _may_be_absent(value: Any, path: Path) -> bool:
     """Whether the API server keeps nothing of such a value."""
-    if value is None or value == _DEFAULTS.get(path[-1]):
+    if value is None or value == _DEFAULTS.get(path.name):
         return True
-    if path[-2:-1] and path[-2] in _SCALAR_MAPS:
+    if path.parent in _SCALAR_MAPS:
         return False
     if isinstance(value, int):
-        return value == 0 and path[-1] in _ZERO_IS_ABSENT
-    return not value and path[-1] not in _PRESENCE_COUNTS
+        return value == 0 and path.name in _ZERO_IS_ABSENT
+    return not value and path.name not in _PRESENCE_COUNTS
 
 
 # --- lists ---
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, Sequence) and not isinstance(value, str)
-
-
-def _in_list(desired: Sequence[Any], live: Sequence[Any], path: Path) -> Iterator[Path]:
+def _in_list(desired: Sequence[Any], live: Sequence[Any], path: Path, found: list[Path]) -> None:
     keys = _keys_of(path, desired)
     if keys:
-        yield from _by_key(desired, live, keys, path)
+        _by_key(desired, live, keys, path, found)
     elif len(desired) != len(live):
-        yield path
+        found.append(path)
     else:
         for position, (wanted, present) in enumerate(zip(desired, live, strict=True)):
-            yield from _compare(wanted, present, (*path, str(position)))
+            _compare(wanted, present, Path(str(position), path), found)
 
 
 def _keys_of(path: Path, items: Sequence[Any]) -> tuple[str, ...]:
-    if path[-1] != "ports":
-        return _KEYS.get(path[-1], ())
+    if path.name != "ports":
+        return _KEYS.get(path.name, ())
     of_a_container = any("containerPort" in item for item in items)
     return ("containerPort", "protocol") if of_a_container else ("port", "protocol")
 
 
-def _by_key(desired: Sequence[Any], live: Sequence[Any], keys: tuple[str, ...], path: Path) -> Iterator[Path]:
+def _by_key(desired: Sequence[Any], live: Sequence[Any], keys: tuple[str, ...], path: Path, found: list[Path]) -> None:
     present = {_identity(item, keys): item for item in live}  # of two alike the last one counts, as in a container
     for item in desired:
         identity = _identity(item, keys)
-        below = (*path[:-1], f"{path[-1]}[{'/'.join(identity)}]")
+        below = Path(f"{path.name}[{'/'.join(identity)}]", path.above)
         if identity in present:
-            yield from _compare(item, present[identity], below)
+            _compare(item, present[identity], below, found)
         else:
-            yield below
+            found.append(below)
 
 
 def _identity(item: Mapping[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(str(item.get(key, _DEFAULTS.get(key, ""))) for key in keys)
+    return tuple([str(item.get(key, _DEFAULTS.get(key, ""))) for key in keys])
 
 
 # --- values ---
@@ -154,20 +161,23 @@ _MILLI, _NANO = Decimal("1e-3"), Decimal("1e-9")
 
 
 def _same(desired: Any, live: Any, path: Path) -> bool:
+    if type(desired) is str and desired == live:
+        return True  # whatever it is a text of
     precision = _precision(path)
     if precision is not None:
         return quantity(desired, precision) == quantity(live, precision)
-    if path[-1] in _PORT_FIELDS:
+    if path.name in _PORT_FIELDS:
         return str(desired) == str(live)
     return type(desired) is type(live) and bool(desired == live)
 
 
 def _precision(path: Path) -> Decimal | None:
     """The step to which the API server rounds a quantity in this place; None where there is no quantity."""
-    above, parent, name = ("", "", *path)[-3:]
-    if above == "resources" and parent in {"requests", "limits"}:
-        return _MILLI
-    return _NANO if (parent, name) in {("resourceFieldRef", "divisor"), ("emptyDir", "sizeLimit")} else None
+    parent = path.parent
+    if parent in {"requests", "limits"}:
+        above = path.above
+        return _MILLI if above is not None and above.parent == "resources" else None
+    return _NANO if (parent, path.name) in {("resourceFieldRef", "divisor"), ("emptyDir", "sizeLimit")} else None
 
 
 def quantity(value: Any, precision: Decimal = _NANO) -> Decimal | str:
@@ -195,5 +205,5 @@ _PLAIN = re.compile(r"[A-Za-z0-9_-]+(\[.*\])?")
 
 def _text(path: Path) -> str:
     """`spec.template.metadata.annotations[example.com/note]`."""
-    parts = "".join(f".{part}" if _PLAIN.fullmatch(part) else f"[{part}]" for part in path)
+    parts = "".join(f".{part}" if _PLAIN.fullmatch(part) else f"[{part}]" for part in path.names())
     return parts.removeprefix(".")[:PATH_CHARACTERS_MAX]
