@@ -40,7 +40,7 @@ from mooring.services.gateway_identity import GatewayIdentity, gateway_identity
 from mooring.services.herald import Herald
 from mooring.services.installations import Installations
 from mooring.services.intake import Intake
-from mooring.services.platform import Platform, TokenState
+from mooring.services.platform import Platform
 from mooring.services.projects import Projects
 from mooring.services.recent import Recent
 from mooring.services.reconciler import Observer, Reconciler, Service
@@ -50,6 +50,7 @@ from mooring.services.secrets import Secrets
 from mooring.services.store import Key, Store
 from mooring.services.sweep_groups import Group
 from mooring.services.sweeps import Doubt, Sweeps
+from mooring.services.token_states import TokenState
 from mooring.services.users import Users
 from mooring.services.webhook_secret import webhook_secret
 from mooring.services.work import WorkQueue
@@ -286,16 +287,10 @@ def _must_be_filled(election: Election) -> bool:
 def _watch_objects(metrics: Metrics, platform: Platform) -> None:
     """Have the store counted whenever metrics are read."""
 
-    def objects(kind: str) -> int:
-        return sum(key.kind == kind for key in platform.store)
-
-    def tokens(kind: str, state: TokenState) -> int:
-        return sum(key.kind == kind and found is state for key, found in platform.token_states.items())
-
     for kind in ("GitHubUser", "GitHubInstallation", "Project"):
-        metrics.watch_objects(kind, partial(objects, kind))
+        metrics.watch_objects(kind, partial(platform.store.count, kind))
         for state in TokenState:
-            metrics.watch_tokens(kind, state.value, partial(tokens, kind, state))
+            metrics.watch_tokens(kind, state.value, partial(platform.token_states.count, kind, state))
 
 
 def _take(intake: Intake, seen: Seen) -> None:

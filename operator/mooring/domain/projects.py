@@ -7,6 +7,7 @@ import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from mooring.domain import names, token_shape
@@ -14,7 +15,7 @@ from mooring.domain.conditions import Wanted, timestamp, verdict
 from mooring.domain.errors import Stalled, Trouble
 from mooring.domain.fingerprints import rollout_checksum
 from mooring.domain.manifests import CheckoutSource, DeploymentInputs, TokenMount, children, versions
-from mooring.domain.manifests.metadata import digest, with_digest
+from mooring.domain.manifests.metadata import digest
 from mooring.domain.names import Kind
 from mooring.domain.reasons import ConditionType, Reason
 from mooring.domain.resources.project import Project
@@ -182,11 +183,16 @@ def manifests(
         service_account=made_of.service_account,
         restart=made_of.restart,
     )
-    found = {"authorities": made_of.token_authorities, "origin": made_of.token_origin}
-    made = children(project, made_of.token, inputs, version, **found)
-    rendered = {manifest["kind"]: manifest for manifest in made}
-    rendered["Deployment"] = _marked(rendered["Deployment"], made_of.generation, version)
-    return rendered
+    made = children(
+        project,
+        made_of.token,
+        inputs,
+        version,
+        authorities=made_of.token_authorities,
+        origin=made_of.token_origin,
+        mark=partial(_marked, generation=made_of.generation, version=version),
+    )
+    return {manifest["kind"]: manifest for manifest in made}
 
 
 def _checkout(made_of: Ingredients, revision: RevisionStatus, secret: str) -> CheckoutSource | None:
@@ -217,14 +223,15 @@ def spec_uses_installation(project: Project) -> bool:
 
 def _marked(deployment: dict[str, Any], generation: int, version: int) -> dict[str, Any]:
     """Note on the Deployment what it was rendered for, and with which version."""
-    annotations = dict(deployment["metadata"].get("annotations") or {})
+    # The digest, which is of what stands after it, comes first: so versions that were released wrote it.
+    annotations = {**(deployment["metadata"].get("annotations") or {}), names.APPLIED_ANNOTATION: ""}
     annotations[names.GENERATION_ANNOTATION] = str(generation)
     annotations[names.TEMPLATE_ANNOTATION] = template_mark(deployment)
     if version != versions.FIRST:
         # Kubernetes counts a changed annotation as a change of a Deployment: those from before there were versions are
         # not written for its sake.
         annotations[names.TEMPLATE_VERSION_ANNOTATION] = str(version)
-    return with_digest({**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}})
+    return {**deployment, "metadata": {**deployment["metadata"], "annotations": annotations}}
 
 
 def template_mark(deployment: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ So it is with the URL that the source is fetched from: another name of the same 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mooring.domain import names
@@ -23,28 +23,45 @@ from mooring.domain.resources.project_status import RevisionStatus
 Rendered = dict[Kind, dict[str, Any]]
 
 
-def as_it_is(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any] | None) -> Rendered:
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """The children for a revision, with the version that the live Deployment has."""
+
+    revision: RevisionStatus
+    # What they were made of: of a source by the URL that running pods have it from.
+    made_of: Ingredients
+    # None: a newer Mooring rendered the live one, and these are the newest that we know.
+    version: int | None
+    children: Rendered
+
+
+def as_it_is(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any] | None) -> Drawing:
     """Render the children for a revision with the version that the live Deployment has."""
     if live is None:
-        return manifests(made_of, revision)
-    made_of = _as_fetched(made_of, revision, live)
-    return manifests(made_of, revision, version=_version(made_of, revision, live))
+        return Drawing(revision, made_of, versions.newest(), manifests(made_of, revision))
+    kept = _as_fetched(made_of, revision, live)
+    version = _version(kept, revision, live)
+    return Drawing(revision, kept, version, manifests(kept, revision, version=version))
 
 
-def wanted(made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any] | None) -> Rendered:
-    """Render the children to write: with the newest version, where that costs no pod that would have lived on."""
+def wanted(
+    made_of: Ingredients, revision: RevisionStatus, live: Mapping[str, Any] | None, drawn: Drawing | None = None
+) -> Rendered:
+    """Render the children to write: with the newest version, where that costs no pod that would have lived on.
+
+    `drawn` was made of the same, maybe for another revision: then it does not count.
+    """
+    if drawn is None or drawn.revision != revision:
+        drawn = as_it_is(made_of, revision, live)
+    if drawn.version == versions.newest() and drawn.made_of is made_of:
+        return drawn.children
     newest = manifests(made_of, revision)
     if live is None:
         return newest
-    kept = _as_fetched(made_of, revision, live)
-    version = _version(kept, revision, live)
-    if version is None:
+    if drawn.version is None:
         # A newer Mooring rendered it, and may be back. Until there is a reason to roll, it is left as it is.
         return newest if _has_reason(newest["Deployment"], live) else {**newest, "Deployment": dict(live)}
-    if version == versions.newest() and kept is made_of:
-        return newest
-    same = manifests(kept, revision, version=version)
-    return newest if _makes_new_pods(same["Deployment"], live) else same
+    return newest if _makes_new_pods(drawn.children["Deployment"], live) else drawn.children
 
 
 def as_fetched(

@@ -235,7 +235,7 @@ class Installations:
 
     def gone(self, key: Key) -> None:
         """Forget an installation that was deleted, and have its Projects look again."""
-        self._platform.token_states.pop(key, None)
+        self._platform.token_states.forget(key)
         self._lending.forget(key)
         self._hooks.forget(key)
         self._redeliveries.forget(key)

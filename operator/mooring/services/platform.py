@@ -17,20 +17,11 @@ from mooring.ports import Audit, Clock, Cluster, GitHub, GitHubWebhooks, Object,
 from mooring.services.herald import Herald
 from mooring.services.recent import Recent
 from mooring.services.secrets import Secrets
-from mooring.services.store import Key, Store
+from mooring.services.store import Store
+from mooring.services.token_states import TokenStates
 
 # Own writes that are remembered until their event comes, which takes milliseconds.
 KEPT_WRITES = 10_000
-
-
-class TokenState(StrEnum):
-    """How the token of an object stands, for the metric."""
-
-    USABLE = "usable"
-    EXPIRING = "expiring"
-    REFUSED = "refused"
-    UNKNOWN = "unknown"
-    NONE = "none"
 
 
 class Via(StrEnum):
@@ -83,7 +74,7 @@ class Platform:
     # credentials by the mark in their names.
     token_secrets: defaultdict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
     # How the token of each object stands.
-    token_states: dict[Key, TokenState] = field(default_factory=dict)
+    token_states: TokenStates = field(default_factory=TokenStates)
     # The version of each managed object that we wrote last, by the same key: its event is no news.
     own_writes: OrderedDict[tuple[str, str, str], str] = field(default_factory=OrderedDict)
 

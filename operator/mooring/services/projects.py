@@ -122,7 +122,7 @@ class Projects:
 
     def gone(self, key: Key) -> None:
         """Forget a Project that was deleted; its children go with it by their owner reference."""
-        self._platform.token_states.pop(key, None)
+        self._platform.token_states.forget(key)
         self._heads.forget(key)
         self._sweeps.forget(key)
         self._beliefs.forget(key)
@@ -185,7 +185,7 @@ class Projects:
         if deployment is None:
             return False
         made_of = self._made_of(seen, seen.source or self._remembered(seen, deployment), deployment)
-        drawn = rendering.as_it_is(made_of, stored, deployment)["Deployment"]
+        drawn = rendering.as_it_is(made_of, stored, deployment).children["Deployment"]
         applied = revisions.running(deployment).applied
         return applied is not None and applied == drawn["metadata"]["annotations"][names.APPLIED_ANNOTATION]
 
@@ -214,12 +214,13 @@ class Projects:
         source = seen.look.facts if seen.look is not None else seen.source or self._remembered(seen, deployment)
         made_of = self._made_of(seen, source, deployment)
         written: dict[Kind, Object] = {}
-        decision = self._decide(seen, made_of, deployment)
+        drawn = self._draw(seen, made_of, deployment)
+        decision = self._decide(seen, made_of, drawn, deployment) if drawn is not None else None
         seen.adopt(carried_out=decision is not None)
         if decision is not None:
             if decision.new:
                 await self._announce(seen, decision.revision, made_of)
-            wanted = rendering.wanted(made_of, decision.revision, deployment)
+            wanted = rendering.wanted(made_of, decision.revision, deployment, drawn)
             written = await self._write_children(seen, dict(wanted), live)
             if token is not None and rolled(deployment, written.get("Deployment")):
                 self._record_use(seen, token, decision.revision)
@@ -260,9 +261,9 @@ class Projects:
         seen.look_at(again)
         return judged
 
-    def _decide(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> revisions.Decision | None:
-        """Return the revision to run; None where nothing can be said now, and everything stays as it is."""
-        stored, verdict = seen.stored, seen.look.verdict if seen.look is not None else None
+    def _draw(self, seen: Seen, made_of: rules.Ingredients, deployment: Object | None) -> rendering.Drawing | None:
+        """Render the children as they are; None where nothing can be said now, and everything stays as it is."""
+        stored = seen.stored
         if seen.has_source and (made_of.source is None or (seen.source is None and stored is None)):
             return None
         # What may not be published, or an account that may not be used, keeps a workload from being made. One that is
@@ -271,24 +272,29 @@ class Projects:
             return None
         if seen.resolution.undecided and (stored is None or lacks_its_token(deployment, made_of)):
             return None
-        sha = made_of.source.sha if made_of.source is not None else None
-        if seen.source is None and made_of.source is not None and stored is not None:
-            sha = stored.sha
+        sha = _sha_of(seen, made_of)
         revision = stored or RevisionStatus(sha=sha, checkout_image="x" if sha else None)
-        drawn = rendering.as_it_is(made_of, revision, deployment)
+        return rendering.as_it_is(made_of, revision, deployment)
+
+    def _decide(
+        self, seen: Seen, made_of: rules.Ingredients, drawn: rendering.Drawing, deployment: Object | None
+    ) -> revisions.Decision:
+        """Return the revision to run."""
+        verdict = seen.look.verdict if seen.look is not None else None
+        marks = drawn.children["Deployment"]["metadata"]["annotations"]
         asked = revisions.Asked(
-            sha=sha,
+            sha=_sha_of(seen, made_of),
             pinned=made_of.source is not None and made_of.source.pin is not None,
             checksum=made_of.checksum,
             restart=made_of.restart,
-            template=rules.template_mark(drawn["Deployment"]),
+            template=marks[names.TEMPLATE_ANNOTATION],
             generation=seen.generation,
-            applied=drawn["Deployment"]["metadata"]["annotations"][names.APPLIED_ANNOTATION],
+            applied=marks[names.APPLIED_ANNOTATION],
             cause=verdict.trigger if verdict is not None else None,
             delivery=verdict.delivery if verdict is not None else None,
         )
         return revisions.decide(
-            stored,
+            seen.stored,
             seen.history,
             revisions.running(deployment) if deployment is not None else None,
             asked,
@@ -425,3 +431,10 @@ class Projects:
             trouble=worst,
         )
         return Again(at)
+
+
+def _sha_of(seen: Seen, made_of: rules.Ingredients) -> str | None:
+    """Return the commit to run: of a source that is only remembered, the one that was decided on."""
+    if made_of.source is None:
+        return None
+    return seen.stored.sha if seen.source is None and seen.stored is not None else made_of.source.sha

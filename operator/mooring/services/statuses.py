@@ -10,8 +10,9 @@ from mooring.domain.events import transitions
 from mooring.domain.reasons import ConditionType, Reason
 from mooring.domain.status import changed_fields, differ_in_records_alone
 from mooring.ports import Changed, Object
-from mooring.services.platform import Platform, TokenState
+from mooring.services.platform import Platform
 from mooring.services.store import key_of
+from mooring.services.token_states import TokenState
 
 
 async def write(platform: Platform, obj: Object, fields: Mapping[str, Any], wanted: Iterable[Wanted]) -> Object:
@@ -20,7 +21,7 @@ async def write(platform: Platform, obj: Object, fields: Mapping[str, Any], want
     metadata, before = obj["metadata"], obj.get("status") or {}
     token = next((condition for condition in wanted if condition.type is ConditionType.TOKEN_RESOLVED), None)
     if token is not None:
-        platform.token_states[key_of(obj)] = _state(token)
+        platform.token_states.tell(key_of(obj), _state(token))
     known = before.get("conditions") or []
     conditions = merge(known, wanted, generation=int(metadata.get("generation", 0)), now=platform.clock.now())
     patch = changed_fields(before, {**fields, "conditions": conditions})

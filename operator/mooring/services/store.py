@@ -188,6 +188,10 @@ class Store:
         """Return the GitHubUsers of a namespace, in a stable order."""
         return [self._objects[key] for key in self.keys_in("GitHubUser", namespace)]
 
+    def count(self, kind: str) -> int:
+        """Count the objects of one kind."""
+        return sum(len(keys) for (placed, _), keys in self._placed.items() if placed == kind)
+
     def keys_in(self, kind: OwnKind, namespace: str) -> list[Key]:
         """Return the keys of one kind in a namespace, in a stable order."""
         return sorted(self._placed.get((kind, namespace), ()))

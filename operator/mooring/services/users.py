@@ -147,7 +147,7 @@ class Users:
 
     def gone(self, key: Key) -> None:
         """Forget a user that was deleted, and have its Projects look again."""
-        self._platform.token_states.pop(key, None)
+        self._platform.token_states.forget(key)
         self._identities.pop(key, None)
         self._counts.forget(key)
         if self._told.pop(key, None) is not None:

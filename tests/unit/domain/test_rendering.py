@@ -157,7 +157,7 @@ def test_pods_that_are_made_anew_anyway_take_the_newest_version(
 @pytest.mark.usefixtures("upgraded")
 def test_what_is_new_has_the_newest_version_and_keeps_it() -> None:
     assert version_of(wanted(None, made_of())) == "2"
-    assert version_of(rendering.as_it_is(made_of(), REVISION, None)["Deployment"]) == "2"
+    assert version_of(rendering.as_it_is(made_of(), REVISION, None).children["Deployment"]) == "2"
     assert version_of(wanted(live(2), made_of())) == "2"
 
 
@@ -184,7 +184,7 @@ def test_where_every_mark_was_taken_off_the_pods_tell_it(version: int) -> None:
 
 def test_what_is_compared_is_drawn_with_the_version_of_the_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(versions.RENDERERS, 2, second)
-    drawn = rendering.as_it_is(made_of(), REVISION, live(1))["Deployment"]
+    drawn = rendering.as_it_is(made_of(), REVISION, live(1)).children["Deployment"]
     assert drawn["metadata"]["annotations"] == live(1)["metadata"]["annotations"]
 
 
@@ -241,7 +241,7 @@ def wish_for(ingredients: Ingredients, revision: RevisionStatus = AT, found: Any
 def test_a_rename_writes_nothing() -> None:
     renamed = follows("acme/store")
     assert wish_for(renamed) == FOUND
-    assert rendering.as_it_is(renamed, AT, FOUND)["Deployment"] == FOUND
+    assert rendering.as_it_is(renamed, AT, FOUND).children["Deployment"] == FOUND
     assert plan_children({"Deployment": wish_for(renamed)}, {"Deployment": FOUND}, uid=UID).steps == ()
 
 
@@ -301,5 +301,5 @@ def test_a_url_that_somebody_edited_is_no_former_name(name: str) -> None:
     arguments[arguments.index("--url=https://github.com/acme/shop.git")] = "--url=https://github.com/acme/evil.git"
     assert url_of(wish_for(follows(name), found=found)) == f"https://github.com/{name}.git"
     # Nor does it hide that the Deployment was applied for this very wish.
-    drawn = rendering.as_it_is(follows("acme/shop"), AT, found)["Deployment"]
+    drawn = rendering.as_it_is(follows("acme/shop"), AT, found).children["Deployment"]
     assert drawn["metadata"]["annotations"] == FOUND["metadata"]["annotations"]

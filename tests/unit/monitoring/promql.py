@@ -14,7 +14,7 @@ from mooring.domain.names import OwnKind
 from mooring.github.answers import Result as Answered
 from mooring.github.minting import Outcome
 from mooring.observability.metrics import Result
-from mooring.services.platform import TokenState
+from mooring.services.token_states import TokenState
 from tests.unit.repository.tree import ROOT
 
 # What Prometheus itself puts on every series that it scrapes.
