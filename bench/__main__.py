@@ -44,7 +44,7 @@ SCENARIOS = (
     Scenario("operating", "reconcile_image", ("reconcile_2000_image", "reconcile_2000_image_with_start")),
     Scenario("minting", "measure", ("tokens_500",)),
     Scenario("operating", "growth", ("reconcile_10000_growth",)),
-    Scenario("pushing", "measure", ("push_burst", "push_burst_p99", "push_spread")),
+    Scenario("pushing", "measure", ("push_burst", "push_burst_p99", "push_spread", "push_spread_at_work")),
     Scenario(
         "resting",
         "measure",

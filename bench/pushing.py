@@ -1,4 +1,6 @@
-"""Signed pushes to two gateways while the operator works: many to one Project, and many over a thousand of them.
+"""Signed pushes to two gateways: many to one Project while the operator works, and many over a thousand of them.
+
+Those over many are sent without an operator, too: with one, most of what two cores do is what follows from a push.
 
 The floor writes what a gateway writes, each time into another object: the same fields of the same status, of a kind
 with the same schema that neither operator nor gateway watches.
@@ -10,7 +12,8 @@ import copy
 import itertools
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from statistics import median
@@ -53,10 +56,17 @@ def measure(book: Book, size: Size, say: Say) -> None:
             say(f"  {size.spread_projects + 1} Projects follow their repositories")
             mount = gateways.mounted(here, gateways.webhook_document(here))
             bare = _Bare(here, size)
-            for what, count in (("push_burst", size.burst), ("push_spread", size.spread)):
-                targets = followed[:1] if what == "push_burst" else followed[1:]
-                with gateways.running(here, mount, REPLICAS) as running:
-                    _alternate(book, what, _Run(operator, running, targets, count, size.runs), bare, say)
+            # Each push is later than the one before.
+            moments = itertools.count(int(time.time()) - 100_000)
+            with gateways.running(here, mount, REPLICAS) as running:
+                burst = _Run(operator, running, followed[:1], size.burst, size.runs, moments)
+                _alternate(book, "push_burst", burst, bare, say)
+                spread = _Run(operator, running, followed[1:], size.spread, 1, moments)
+                _alternate(book, "push_spread_at_work", spread, bare, say)
+                _rest(operator)
+        with gateways.running(here, mount, REPLICAS) as running:
+            spread = _Run(None, running, followed[1:], size.spread, size.runs, moments)
+            _alternate(book, "push_spread", spread, bare, say)
 
 
 def _alternate(book: Book, what: str, run: _Run, bare: _Bare, say: Say) -> None:
@@ -67,7 +77,8 @@ def _alternate(book: Book, what: str, run: _Run, bare: _Bare, say: Say) -> None:
     rates, tails, floors, p99 = [], [], [], []
     for _ in range(run.times):
         # The floor has the API server for itself; the operator works while pushes come.
-        _rest(run.operator)
+        if run.operator is not None:
+            _rest(run.operator)
         best, crowded = bare.measure()
         before = run.patches()
         sent = run.send(run.count)
@@ -117,25 +128,28 @@ class Target:
         return found
 
 
+@dataclass
 class _Run:
     """Pushes over some Projects, each later than the one before."""
 
-    def __init__(
-        self, operator: Mooring, running: list[Gateway], targets: Sequence[Target], count: int, times: int
-    ) -> None:
-        self.operator, self.running, self.targets, self.count, self.times = operator, running, targets, count, times
-        self._numbers = itertools.count(1)
-        self._began = int(time.time()) - 100_000
+    # None: none works meanwhile.
+    operator: Mooring | None
+    running: list[Gateway]
+    targets: Sequence[Target]
+    count: int
+    times: int
+    # When a push was made, and its number.
+    moments: Iterator[int]
 
     def send(self, count: int) -> Sent:
         """Send so many pushes, and see that each was taken and the last one stands in its Project."""
-        made = [next(self._numbers) for _ in range(count)]
+        made = [next(self.moments) for _ in range(count)]
         requests = [self._delivery(number) for number in made]
         sent = hammer.send(gateways.addresses(self.running), requests, IN_FLIGHT)
         if set(sent.statuses) - {200, 202}:
             raise Void(f"pushes were answered {dict(sent.statuses)}: {sent.samples[:3]!r}")
         stands = datetime.fromisoformat(self._target(made[-1]).project()["status"]["push"]["pushedAt"]).timestamp()
-        assert stands == self._began + made[-1], f"the last push is not the one that stands in its Project: {stands}"
+        assert stands == made[-1], f"the last push is not the one that stands in its Project: {stands}"
         return sent
 
     def patches(self) -> dict[str, int]:
@@ -148,7 +162,7 @@ class _Run:
 
     def _delivery(self, number: int) -> bytes:
         target = self._target(number)
-        payload = gateways.push(target.repository, number, self._began + number, target.head)
+        payload = gateways.push(target.repository, number, number, target.head)
         return gateways.delivery(target.path, payload, WEBHOOK_SECRET)
 
 

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 OK, NO, BAD_INPUT = 0, 1, 2
 KUSTOMIZATION = "kustomization.yaml"
+# Of processes that last, what is young is looked through for garbage more seldom than by default, and all of it hardly
+# ever. That costs as much as there are objects, and what is dropped in circles is young.
+GARBAGE = (2_000, 10, 100)
 
 
 class InputError(Exception):
@@ -87,6 +90,7 @@ def _run_process(
 ) -> int:
     """Read the settings, and serve by them; `ended` tells of what ends the process by itself."""
     import asyncio
+    import gc
 
     from mooring.observability import logs
     from mooring.settings import Settings, SettingsError
@@ -96,6 +100,7 @@ def _run_process(
     except SettingsError as problem:
         return _refuse(problem)
     logs.configure(settings.log_level)
+    gc.set_threshold(*GARBAGE)
     try:
         with asyncio.Runner(loop_factory=loop) as runner:
             return runner.run(serve(settings))

@@ -30,10 +30,6 @@ log = logging.getLogger(__name__)
 # What is under way at the end gets so long. Kubernetes gives 30 s for all of it.
 DRAIN_SECONDS = 5.0
 
-# What is young is looked through for garbage more seldom than by default, and everything hardly ever: that costs as
-# much as there are objects, and what is dropped in circles is young.
-GARBAGE = (2_000, 10, 100)
-
 Stop = Callable[[], Awaitable[None]]
 # Kopf, given up to which version each collection was listed, what stops everything else, and what says that it has to
 # end.
@@ -107,7 +103,6 @@ class Operator:
         Kopf is given what stops everything else, and calls it when it is about to end: it would wait for whatever runs
         in the event loop, and then cancel it.
         """
-        gc.set_threshold(*GARBAGE)
         async with asyncio.TaskGroup() as group:
             tasks: list[asyncio.Task[Any]] = [
                 group.create_task(watch.run(), name=f"watch {watch.scope}") for watch in self.watches
