@@ -1,4 +1,7 @@
-"""Watches: a paged list, then a stream, for ever. What is seen goes to a callback; nothing is decided here.
+"""Watches: a list, then a stream, for ever. What is seen goes to a callback; nothing is decided here.
+
+A list comes in pages. The first one of whole objects comes as a stream, where the API server can do that: it sends them
+from its memory, while for each page it reads and decodes them anew, which takes ten times as long.
 
 Of objects that are not ours only metadata is asked for, so that no content of a Secret ever arrives. Of each object no
 more is kept than tells whether it changed or went while the stream was broken.
@@ -35,6 +38,8 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 Object = dict[str, Any]
 Labels = tuple[tuple[str, str], ...]
 OUR_LABELS = f"{GROUP}/"
+# Said by the API server behind the last of what was there.
+ALL_TOLD = "k8s.io/initial-events-end"
 
 
 class Expired(Exception):
@@ -125,6 +130,8 @@ class Watch:
         # (namespace, name) -> (uid, resource version, the labels that an unseen deletion is told with)
         self._known: dict[tuple[str, str], tuple[str, str, Labels]] = {}
         self._page_objects = 0
+        # One try: whatever is wrong with it, pages will tell.
+        self._may_stream = True
         self._version: str | None = None
 
     @property
@@ -144,7 +151,7 @@ class Watch:
             started, broken = clock(), Broken("the server ended it early")
             try:
                 if self._version is None:
-                    self._version = await self._list()
+                    self._version = await self._streamed() or await self._list()
                     self.synced.set()
                 await self._follow()
             except Expired:
@@ -191,6 +198,38 @@ class Watch:
         for place in [place for place in self._known if place not in found]:
             self._tell_gone(place)
         return version
+
+    async def _streamed(self) -> str | None:
+        """Have whole objects streamed that are there at first; return the version to go on from, None: it failed."""
+        if not (self._may_stream and self._wants_contents):
+            return None
+        self._may_stream = False
+        query = self.scope.query(
+            watch="true", allowWatchBookmarks="true", sendInitialEvents="true", resourceVersionMatch="NotOlderThan"
+        )
+        timings = self._timings
+        stream = self._connection.stream(
+            self.scope.path + query,
+            accept=JSON,
+            seconds=timings.server_seconds[1],
+            silence=timings.page_seconds,
+        )
+        try:
+            async with stream as response:
+                if response.status != 200:
+                    log.debug("the list of %s comes in pages: answered %d", self.scope, response.status)
+                    return None
+                async for line in _lines(response, timings.event_bytes):
+                    event = _object(line)
+                    kind, metadata = event.get("type"), event["object"].get("metadata") or {}
+                    if kind == "BOOKMARK" and (metadata.get("annotations") or {}).get(ALL_TOLD) == "true":
+                        return str(metadata["resourceVersion"])
+                    if kind != "ADDED":
+                        break
+                    self._note("ADDED", event["object"], listed=True)
+        except (Broken, *NO_ANSWER) as problem:
+            log.debug("the list of %s comes in pages: %s", self.scope, type(problem).__name__)
+        return None
 
     @property
     def _wants_contents(self) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 from typing import Any
 
+import aiohttp
 import pytest
 
+from mooring.cluster import watch as watch_module
 from mooring.cluster.client import KubernetesCluster
 from mooring.cluster.connection import Connection
 from mooring.cluster.kinds import RESOURCES
@@ -180,6 +183,57 @@ async def test_one_object_with_contents(connection: Connection, cluster: Kuberne
     assert obj
     assert base64.b64decode(obj["data"]["token"]).decode() == PLANTED
     assert "managedFields" not in obj["metadata"]
+
+
+async def several(cluster: KubernetesCluster, namespace: str) -> list[str]:
+    names = [f"s-{number}" for number in range(5)]
+    for name in names:
+        await cluster.create(secret(namespace, name))
+    return names
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["whole objects later, too", "metadata later"])
+async def test_whole_objects_come_as_a_stream_at_first(
+    proxied: Connection, proxy: Proxy, cluster: KubernetesCluster, namespace: str, *, later: bool
+) -> None:
+    names, told = await several(cluster, namespace), Recorder()
+    scope = {"contents": True} if later else {"contents_at_first": True}
+    async with running(watch_secrets(proxied, namespace, told, **scope)):
+        assert told.of("ADDED") == names
+        assert all(seen.listed and seen.obj is not None for seen in told.all)
+        await cluster.create(secret(namespace, "comes"))
+        await told.until(lambda: told.of("ADDED") == [*names, "comes"])
+        assert (told.all[-1].listed, told.all[-1].obj is not None) == (False, later)
+        # Another list is one of pages.
+        proxy.outdated = True
+        proxy.cut()
+        await cluster.create(secret(namespace, "later"))
+        await told.until(lambda: told.of("ADDED") == [*names, "comes", "later"])
+    assert proxy.sent.count(b"sendInitialEvents=true") == 1
+    assert len(told.all) == len(names) + 2
+
+
+@pytest.mark.parametrize("lines", [0, 3], ids=["refused", "broken off"])
+async def test_what_cannot_be_streamed_comes_in_pages(
+    lines: int, connection: Connection, cluster: KubernetesCluster, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names, told = await several(cluster, namespace), Recorder()
+    whole = watch_module._lines  # noqa: SLF001 - where a connection ends is nothing that a server can be asked for
+    begun: list[bool] = []
+
+    async def some(response: Any, most: int) -> AsyncIterator[bytes]:
+        left, number = (lines if not begun else None), 0
+        begun.append(True)
+        async for line in whole(response, most):
+            if left is not None and number == left:
+                raise aiohttp.ServerDisconnectedError
+            number += 1
+            yield line
+
+    monkeypatch.setattr(watch_module, "_lines", some)
+    async with running(watch_secrets(connection, namespace, told, contents=True)):
+        assert told.of("ADDED") == names
+    assert len(told.all) == len(names)
 
 
 async def test_a_selector_by_label(connection: Connection, cluster: KubernetesCluster, namespace: str) -> None:

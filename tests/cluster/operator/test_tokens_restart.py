@@ -171,7 +171,8 @@ class LateProjects:
 
     async def meet(self, request: web.Request) -> web.StreamResponse | None:
         """Hold the list back."""
-        if request.path.endswith("/projects") and "watch" not in request.query:
+        is_list = "watch" not in request.query or "sendInitialEvents" in request.query
+        if request.path.endswith("/projects") and is_list:
             await asyncio.sleep(2.0)
         return None
 
