@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from bench import floor, gateways, hammer, worlds
+from bench import floor, gateways, hammer, rings, worlds
 from bench.figures import Book, Void
 from bench.floor import Request, Timing, request
 from bench.hammer import Sent
@@ -55,6 +55,7 @@ def measure(book: Book, size: Size, say: Say) -> None:
             followed = _follow(world, spaces, size.spread_projects)
             say(f"  {size.spread_projects + 1} Projects follow their repositories")
             mount = gateways.mounted(here, gateways.webhook_document(here))
+            _fill(here, followed)
             bare = _Bare(here, size)
             # Each push is later than the one before.
             moments = itertools.count(int(time.time()) - 100_000)
@@ -195,6 +196,25 @@ def _is_proven(project: Mapping[str, Any] | None) -> bool:
     status = (project or {}).get("status") or {}
     source = status.get("source") or {}
     return bool(source.get("proof") and source.get("headSha")) and "replicas" in status
+
+
+def _fill(here: Site, targets: Sequence[Target]) -> None:
+    """Give each the ring of deliveries that it has after some pushes: what is written is larger then."""
+    fields = json.dumps({"status": {"deliveries": rings.deliveries()}}).encode()
+    places = [f"namespaces/{target.people.namespace}/projects/{target.name}" for target in targets]
+    worlds.send(
+        here,
+        [
+            request(
+                "PATCH",
+                f"{here.access.server}/apis/mooring.dev/v1alpha1/{place}/status?fieldManager=mooring-gateway",
+                fields,
+                content_type="application/merge-patch+json",
+                headers=here.authorization(),
+            )
+            for place in places
+        ],
+    )
 
 
 # --- the floor ---

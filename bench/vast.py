@@ -12,21 +12,18 @@ import base64
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bench import arriving, worlds
+from bench import arriving, rings, worlds
 from bench.site import Site, metric, site
 from bench.size import Say, Size
 from bench.worlds import ACCOUNT, AHEAD, INSTALLATION, USER, World
 from mooring.cluster.client import KubernetesCluster
 from mooring.cluster.connection import Connection
-from mooring.domain.conditions import timestamp
 from mooring.domain.names import ORIGIN_KEY, clone_secret, token_secret
 from mooring.domain.projects import Ingredients
 from mooring.domain.rendering import wanted
 from mooring.domain.resources.project import Project
-from mooring.domain.resources.project_status import DELIVERIES_MAX, HISTORY_MAX
 from mooring.services.clock import SystemClock
 from tests.cluster.harness import People, condition
 from tests.cluster.operator.pushes import keys_of
@@ -157,7 +154,7 @@ def _sample(made: Vast, people: People) -> Sample:
     hub, kube = made.site.hub, made.site.kube
     following = Following(hub, project, installation, keys_of(kube), AHEAD)
     origin = base64.b64decode(secret["data"][ORIGIN_KEY]).decode()
-    return Sample(people, following, origin, _push(str(project["status"]["source"]["headSha"]), 0))
+    return Sample(people, following, origin, rings.push(str(project["status"]["source"]["headSha"]), 0))
 
 
 async def _copy_all(made: Vast, samples: list[Sample]) -> None:
@@ -209,33 +206,4 @@ async def _copy(made: Vast, connection: Connection, cluster: KubernetesCluster, 
 
 def _status(made: Vast, sample: Sample, project: Object, number: int) -> Object:
     full_name = f"{ACCOUNT}/app-{number + 1}"
-    return full(sample.following.status(project, full_name, made.world.repositories[full_name]), sample.pushed)
-
-
-def full(status: Object, pushed: Object) -> Object:
-    """Return a status whose rings are full, and whose newest push is decided on."""
-    newest = status["revision"]
-    past = [{**newest, "sha": f"{number:040x}", "shortSha": f"{number:07x}"} for number in range(1, HISTORY_MAX)]
-    events = [_push(f"{number:040x}", number) for number in range(1, DELIVERIES_MAX)]
-    told = ("delivery", "sha", "ref", "sender", "receivedAt")
-    lines = [{"event": "push", **{key: one[key] for key in told}} for one in (pushed, *events)]
-    return {
-        **status,
-        "source": {**status["source"], "delivery": pushed["delivery"]},
-        "push": pushed,
-        "deliveries": lines,
-        "history": [newest, *past],
-    }
-
-
-def _push(sha: str, ago: int) -> Object:
-    when = timestamp(datetime.now(UTC) - timedelta(hours=1 + ago))
-    return {
-        "sha": sha,
-        "before": f"{ago + 1:040x}",
-        "ref": "refs/heads/main",
-        "delivery": f"00000000-0000-4000-8000-{ago:012x}",
-        "pushedAt": when,
-        "receivedAt": when,
-        "sender": "alice",
-    }
+    return rings.full(sample.following.status(project, full_name, made.world.repositories[full_name]), sample.pushed)
