@@ -207,6 +207,7 @@ def _gateway_ended(problem: Exception) -> int:
 
 
 async def _serve_gateway(settings: "Settings") -> int:
+    import asyncio
     import os
 
     from mooring.admin import AdminServer
@@ -230,7 +231,8 @@ async def _serve_gateway(settings: "Settings") -> int:
                 listen=settings.gateway_listen,
                 receiver=gateway,
                 metrics=gateway.metrics,
-                audit=AuditLog(),
+                # Thousands a second may come: the lines of one turn of the event loop are one write.
+                audit=AuditLog(asyncio.get_running_loop().call_soon),
                 trusted_proxies=settings.trusted_proxies,
                 namespace=settings.namespace,
             ) as server,

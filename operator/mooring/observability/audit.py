@@ -8,7 +8,7 @@ import logging
 from typing import Any
 
 from mooring.domain.audit import FACTS, Action
-from mooring.observability.logs import AUDIT, LineHandler, about
+from mooring.observability.logs import AUDIT, Later, LineHandler, about
 
 log = logging.getLogger(__name__)
 
@@ -18,8 +18,10 @@ _SENTENCES = {action.value: action.sentence for action in Action}
 class AuditLog:
     """Implements `ports.Audit` over the logger that `logs.configure` set up."""
 
-    def __init__(self) -> None:
+    def __init__(self, later: Later | None = None) -> None:
+        """Take what calls back at the end of a turn of the event loop, where its lines are to go out together."""
         self._lines = logging.getLogger(AUDIT)
+        self._later = later
 
     def record(self, action: str, *, kind: str, namespace: str, name: str, **facts: str | int | None) -> None:
         """Write one line; facts that are None are left out.
@@ -39,4 +41,4 @@ class AuditLog:
         subject = {"kind": kind, "namespace": namespace, "name": name}
         for handler in self._lines.handlers:
             if isinstance(handler, LineHandler):
-                handler.write_fields(AUDIT, sentence, subject, known)
+                handler.write_fields(AUDIT, sentence, subject, known, later=self._later)

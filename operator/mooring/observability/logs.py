@@ -30,6 +30,10 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _LONGEST_EXTRA = 1024
 
 Redactor = Callable[[str], str]
+# Calls something back soon, as an event loop does with `call_soon`.
+Later = Callable[[Callable[[], None]], object]
+
+log = logging.getLogger(__name__)
 
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 
@@ -158,22 +162,43 @@ class LineHandler(logging.StreamHandler[TextIO]):
         super().__init__(stream)
         self._json = formatter or JsonFormatter()
         self.setFormatter(self._json)
+        self._is_due = False
 
-    def write_fields(self, logger: str, message: str, about: Mapping[str, str], extras: Mapping[str, Any]) -> None:
+    def write_fields(
+        self,
+        logger: str,
+        message: str,
+        about: Mapping[str, str],
+        extras: Mapping[str, Any],
+        *,
+        later: Later | None = None,
+    ) -> None:
         """Write a line from its parts, without a record: that would cost several times as much as the line.
 
         The names of fields, the logger and the message are words of the code, and no texts that came from anywhere.
+        With `later`, lines are kept until that calls back, and go out together.
         """
         try:
             text = self._json.of_parts(logger, message, about, extras)
             self.acquire()
             try:
                 self.stream.write(text + self.terminator)
-                self.flush()
+                if later is None:
+                    self.flush()
+                elif not self._is_due:
+                    self._is_due = True
+                    later(self._write_out)
             finally:
                 self.release()
         except Exception:  # noqa: BLE001 - as the base class has it: a line that is lost ends nothing
             self.handleError(logging.LogRecord(logger, logging.INFO, __file__, 0, message, (), None))
+
+    def _write_out(self) -> None:
+        self._is_due = False
+        try:
+            self.flush()
+        except OSError:
+            log.debug("lines were lost: the stream is gone, and there is no other")
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the base class's name
         """Say that a line was lost, and where it came from."""

@@ -4,7 +4,7 @@ import ast
 import io
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,41 @@ def test_a_value_in_a_known_fact_is_blotted_out(streams: tuple[io.StringIO, io.S
     AuditLog().record("token.given", **ABOUT, secret=TOKEN)
 
     assert _line(streams[1])["secret"] == "[redacted]"
+
+
+class Pipe(io.StringIO):
+    """Counts how often what was written goes out."""
+
+    flushes = 0
+
+    def flush(self) -> None:
+        """Take note of it."""
+        self.flushes += 1
+
+
+def test_lines_of_one_turn_go_out_together_and_none_waits_for_another_turn() -> None:
+    pipe, turns = Pipe(), list[Callable[[], None]]()
+    configure("error", errors=io.StringIO(), output=pipe)
+    audit = AuditLog(turns.append)
+    for number in range(3):
+        audit.record("token.given", **ABOUT, login=f"octocat-{number}")
+    assert (pipe.flushes, len(turns)) == (0, 1)
+    turns.pop()()
+    assert [json.loads(line)["login"] for line in pipe.getvalue().splitlines()] == [f"octocat-{n}" for n in range(3)]
+    assert pipe.flushes == 1
+    audit.record("token.given", **ABOUT, login="later")
+    assert len(turns) == 1
+
+
+def test_a_stream_that_is_gone_ends_nothing() -> None:
+    class Gone(Pipe):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    turns = list[Callable[[], None]]()
+    configure("error", errors=io.StringIO(), output=Gone())
+    AuditLog(turns.append).record("token.given", **ABOUT)
+    turns.pop()()
 
 
 def _calls() -> Iterator[tuple[str, ast.Call]]:
