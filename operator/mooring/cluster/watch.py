@@ -133,11 +133,12 @@ class Watch:
         # One try: whatever is wrong with it, pages will tell.
         self._may_stream = True
         self._version: str | None = None
+        self._told_up_to = ""
 
     @property
     def version(self) -> str:
-        """Return up to which version everything was told; empty before the first list."""
-        return self._version or ""
+        """Return up to which version everything was told, also where it is too old to go on; empty before a list."""
+        return self._told_up_to
 
     @property
     def is_current(self) -> bool:
@@ -151,7 +152,7 @@ class Watch:
             started, broken = clock(), Broken("the server ended it early")
             try:
                 if self._version is None:
-                    self._version = await self._streamed() or await self._list()
+                    self._version = self._told_up_to = await self._streamed() or await self._list()
                     self.synced.set()
                 await self._follow()
             except Expired:
@@ -298,6 +299,7 @@ class Watch:
         self._backoff.reset()
         if kind in {"ADDED", "MODIFIED", "DELETED"}:
             self._note(str(kind), obj)
+        self._told_up_to = self._version or ""
 
     def _note(self, event: str, obj: Object, *, listed: bool = False) -> tuple[str, str]:
         """Remember an object, and tell of it where it is news."""

@@ -73,20 +73,21 @@ class Continuation:
     def __init__(self, listed: Mapping[str, str]) -> None:
         """Take the versions by the path of the collection."""
         self._listed = dict(listed)
-        self._asked: set[str] = set()
-        # The version of the list of nobody, as Kopf's first watch tells it.
+        # The version of the list of nobody, as Kopf's first watch tells it: until then that list may fail, and be
+        # asked for again.
         self._nobodys: dict[str, str] = {}
 
     async def __call__(
         self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
     ) -> aiohttp.ClientResponse:
         """Send a request of Kopf's."""
-        path, query = request.url.path, request.url.query
-        if request.method == "GET" and path in self._listed:
+        # The API may be below a path of its server's.
+        path = next((known for known in self._listed if request.url.path.endswith(known)), None)
+        if request.method == "GET" and path is not None:
+            query = request.url.query
             if query.get("watch") == "true":
                 request.url = request.url.update_query(self._since(path, query.get("resourceVersion", "")))
-            elif path not in self._asked:
-                self._asked.add(path)
+            elif path not in self._nobodys:
                 # From the API server's memory: its version does not matter.
                 request.url = request.url.update_query(fieldSelector=NOBODY, resourceVersion="0")
             else:

@@ -186,8 +186,8 @@ class LineHandler(logging.StreamHandler[TextIO]):
                 if later is None:
                     self.flush()
                 elif not self._is_due:
-                    self._is_due = True
                     later(self._write_out)
+                    self._is_due = True
             finally:
                 self.release()
         except Exception:  # noqa: BLE001 - as the base class has it: a line that is lost ends nothing

@@ -25,7 +25,7 @@ class Grant:
 def _child(what: str) -> dict[str, str]:
     return {
         "get": f"reads a Project's {what} before it plans a change",
-        "list": "learns at its start what is there (names and labels only)",
+        "list": "learns at its start what is there",
         "watch": "repairs at once what somebody changed (names and labels only)",
         "create": f"makes a Project's {what}; one that exists already is left alone",
         "patch": "applies a change to what it made",
