@@ -202,8 +202,8 @@ class Watch:
 
     async def _streamed(self) -> str | None:
         """Have whole objects streamed that are there at first; return the version to go on from, None: it failed."""
-        if not (self._may_stream and self._wants_contents):
-            return None
+        if not (self._may_stream and self._wants_contents) or self.scope.fields is not None:
+            return None  # of a single object, a list is no more than that
         self._may_stream = False
         query = self.scope.query(
             watch="true", allowWatchBookmarks="true", sendInitialEvents="true", resourceVersionMatch="NotOlderThan"
