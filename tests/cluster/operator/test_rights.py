@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 
 from lab import Lab
 from lab.kubernetes.identity import service_account_kubeconfig
@@ -25,6 +26,7 @@ from mooring.rbac import table
 from mooring.services.delivery_cursors import KEY
 from tests.cluster.accounts import Right, shipped
 from tests.cluster.conftest import ROOT, Kube, install_kinds
+from tests.cluster.cutting import CuttingProxy
 from tests.cluster.harness import Hub, Object, People
 from tests.cluster.operator.apps import data_of, install, make_account, make_app, output, put_app, refer, slow
 from tests.cluster.process import (
@@ -166,14 +168,40 @@ def install_watched(kube: Kube, namespace: str) -> None:
         apply_role(kube, manifest, namespace)
 
 
+class NoStreams:
+    """An API server that streams no lists: its feature is off."""
+
+    async def meet(self, request: web.Request) -> web.StreamResponse | None:
+        """Refuse them as it does."""
+        if "sendInitialEvents" not in request.query:
+            return None
+        status = {"apiVersion": "v1", "kind": "Status", "status": "Failure", "code": 422, "reason": "Invalid"}
+        return web.json_response(status, status=422)
+
+
+@contextmanager
+def without_streams(place: Place) -> Iterator[CuttingProxy]:
+    """Return a way to the API server on which it streams no lists."""
+    proxy = CuttingProxy(Access.load(Path(place.lab.env["KUBECONFIG"])))
+    proxy.trouble = NoStreams()
+    proxy.start()
+    try:
+        yield proxy
+    finally:
+        proxy.stop()
+
+
 @contextmanager
 def operators(place: Place, folder: Path) -> Iterator[Any]:
     """Return what starts one more operator; all are ended at the end of the block."""
-    kubeconfig = service_account_kubeconfig(place.lab.env, SYSTEM, "mooring-operator", folder / "kubeconfig")
     with ExitStack() as stack:
 
-        def start(name: str, **more: str) -> Mooring:
+        def start(name: str, proxy: CuttingProxy | None = None, **more: str) -> Mooring:
             (folder / name).mkdir()
+            file = folder / name / "kubeconfig"
+            kubeconfig = service_account_kubeconfig(place.lab.env, SYSTEM, "mooring-operator", file)
+            if proxy is not None:
+                proxy.lead_here(kubeconfig)
             mooring = start_operator(operator_environment(place.lab, kubeconfig, **more), folder / name)
             stack.callback(lambda: mooring.process.poll() is None and mooring.stop())
             return mooring
@@ -197,7 +225,11 @@ def test_every_verb_is_used_and_none_is_missing(place: Place, tmp_path: Path) ->
         "namespaces": [people.namespace],
     }
     rules = {"ingress": {"hostSuffixes": ["example.com"]}, "allowedHosts": [hub.web_url.removeprefix("https://")]}
-    with policy(place.kube, {**rules, "bindings": [bound]}), operators(place, tmp_path) as start:
+    with (
+        policy(place.kube, {**rules, "bindings": [bound]}),
+        without_streams(place) as proxy,
+        operators(place, tmp_path) as start,
+    ):
         (tmp_path / "volume").mkdir()
         first = start(
             "first",
@@ -214,10 +246,15 @@ def test_every_verb_is_used_and_none_is_missing(place: Place, tmp_path: Path) ->
         live_with_tokens(people, hub)
         live_with_installations(people, hub, company.login)
         be_in_the_way(people, hub)
+        # Lists are needed where they cannot be streamed.
+        second = start("second", proxy, MOORING_WATCH_NAMESPACES=people.namespace)
+        second.until_logged("the admin server listens")
+        assert first.stop() == 0
+        wait_ready(second)
         install_roles(place.kube)
         heir = start("heir")
         heir.until_logged("the admin server listens")
-        assert first.stop() == 0
+        assert second.stop() == 0
         wait_ready(heir)
         people.apply("Project", "last", {"workload": {"image": "nginx"}})
         people.until_condition("last", "Ready", "True", "Ready")
