@@ -20,7 +20,7 @@ SAMPLE = 1_000
 
 def reconcile(book: Book, size: Size, say: Say) -> None:
     """Measure new Projects that follow a repository."""
-    _several(book, "reconcile_2000", worlds.sourced, say, count=size.reconciled, runs=size.runs)
+    _several(book, "reconcile_2000", worlds.sourced, say, count=size.reconciled, runs=size.reconciled_runs)
 
 
 def reconcile_image(book: Book, size: Size, say: Say) -> None:

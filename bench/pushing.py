@@ -64,7 +64,6 @@ def measure(book: Book, size: Size, say: Say) -> None:
                 _alternate(book, "push_burst", burst, bare, say)
                 spread = _Run(operator, running, followed[1:], size.spread, 1, moments)
                 _alternate(book, "push_spread_at_work", spread, bare, say)
-                _rest(operator)
         with gateways.running(here, mount, REPLICAS) as running:
             spread = _Run(None, running, followed[1:], size.spread, size.runs, moments)
             _alternate(book, "push_spread", spread, bare, say)

@@ -14,6 +14,8 @@ class Size:
     """Counts of objects and requests, and how often each short measurement is made."""
 
     reconciled: int = 2_000
+    # Such a run is long enough for two of them to tell.
+    reconciled_runs: int = 2
     reconciled_image: int = 2_000
     # The points of the picture: the last over the one before is the growth.
     growth: tuple[int, ...] = (100, 1_000, 10_000)
@@ -22,7 +24,7 @@ class Size:
     idle_seconds: float = 180.0
     rollouts: int = 60
     burst: int = 3_000
-    spread: int = 3_000
+    spread: int = 2_000
     spread_projects: int = 1_000
     unmatched: int = 60_000
     runs: int = 3
@@ -31,6 +33,7 @@ class Size:
 FULL = Size()
 QUICK = Size(
     reconciled=300,
+    reconciled_runs=1,
     reconciled_image=300,
     growth=(100, 400),
     installations=60,
