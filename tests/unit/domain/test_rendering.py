@@ -188,6 +188,14 @@ def test_what_is_compared_is_drawn_with_the_version_of_the_deployment(monkeypatc
     assert drawn["metadata"]["annotations"] == live(1)["metadata"]["annotations"]
 
 
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("revision", [REVISION, ROLLED], ids=["the same", "another"])
+def test_what_was_drawn_counts_for_its_own_revision_alone(version: int, revision: RevisionStatus) -> None:
+    ingredients, found = made_of(), live(version)
+    drawn = rendering.as_it_is(ingredients, REVISION, found)
+    assert rendering.wanted(ingredients, revision, found, drawn) == rendering.wanted(ingredients, revision, found)
+
+
 def of_a_newer_release(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     with monkeypatch.context() as newer:
         newer.setitem(versions.RENDERERS, 3, second)
