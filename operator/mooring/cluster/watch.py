@@ -225,9 +225,11 @@ class Watch:
                     kind, metadata = event.get("type"), event["object"].get("metadata") or {}
                     if kind == "BOOKMARK" and (metadata.get("annotations") or {}).get(ALL_TOLD) == "true":
                         return str(metadata["resourceVersion"])
-                    if kind != "ADDED":
+                    if kind in {"ADDED", "MODIFIED", "DELETED"}:
+                        # What happens meanwhile may come before the bookmark.
+                        self._note(str(kind), event["object"], listed=kind == "ADDED")
+                    elif kind != "BOOKMARK":
                         break
-                    self._note("ADDED", event["object"], listed=True)
         except (Broken, *NO_ANSWER) as problem:
             log.debug("the list of %s comes in pages: %s", self.scope, type(problem).__name__)
         return None
