@@ -142,8 +142,8 @@ class Records(Protocol):
         *,
         resource_version: str,
         seconds: float,
-    ) -> Object:
-        """Merge fields into a status, held to a version (None removes one); raise Changed where it moved on."""
+    ) -> str:
+        """Merge fields into a status, held to a version (else raise Changed); return the version that it has then."""
         ...
 
     async def read_recorded(self, kind: OwnKind, namespace: str, name: str, *, seconds: float) -> Object | None:

@@ -146,14 +146,18 @@ class KubernetesCluster:
         *,
         resource_version: str,
         seconds: float,
-    ) -> Object:
+    ) -> str:
         """Merge what came by webhook into a status, as the gateway: one attempt; raise Changed where the object moved.
 
-        Whoever sent it waits for the answer, so a server that is slow is given up soon.
+        Whoever sent it waits for the answer, so a server that is slow is given up soon. The answer is its metadata
+        alone: held to a version, the write says by itself what is there then.
         """
         asked = Asked("patch", RESOURCES[kind], namespace, name, "status")
         patch = {"metadata": {"resourceVersion": resource_version}, "status": fields}
-        return await self._write("PATCH", asked.path + _GATEWAY_QUERY, asked, patch, MERGE, seconds=seconds)
+        stored = await self._write(
+            "PATCH", asked.path + _GATEWAY_QUERY, asked, patch, MERGE, accept=METADATA_ONLY, seconds=seconds
+        )
+        return str(stored["metadata"]["resourceVersion"])
 
     async def read_recorded(self, kind: OwnKind, namespace: str, name: str, *, seconds: float) -> Object | None:
         """Return one of the three kinds, fresh from the API server, or give up soon."""
@@ -222,9 +226,12 @@ class KubernetesCluster:
         body: Mapping[str, Any],
         content_type: str,
         *,
+        accept: str = JSON,
         seconds: float | None = None,
     ) -> Object:
-        found = await self._send(method, path, asked, body=body, content_type=content_type, seconds=seconds)
+        found = await self._send(
+            method, path, asked, body=body, content_type=content_type, accept=accept, seconds=seconds
+        )
         if found is None:
             raise errors.no_object(asked)
         return found

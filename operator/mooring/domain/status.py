@@ -43,6 +43,18 @@ def changed_fields(before: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict
     return patch
 
 
+def merged(before: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the API server makes of a status and a merge patch: None takes a field away, lists come whole."""
+    found = {name: value for name, value in before.items() if name not in patch}
+    for name, value in patch.items():
+        if isinstance(value, Mapping):
+            old = before.get(name)
+            found[name] = merged(old if isinstance(old, Mapping) else {}, value)
+        elif value is not None:
+            found[name] = value
+    return found
+
+
 def without_nothing(value: Mapping[str, Any]) -> dict[str, Any]:
     """Return a mapping without its empty fields, all the way down."""
     return {

@@ -18,6 +18,7 @@ from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrad
 
 from mooring.gateway.answers import CONTINUE, Answer, as_bytes
 from mooring.gateway.deliveries import Deliveries
+from mooring.gateway.headers import LOOKED_AT
 from mooring.gateway.lanes import Lanes
 from mooring.gateway.limits import KIB, Limits
 from mooring.gateway.request import Request
@@ -192,9 +193,13 @@ class Connection(asyncio.BufferedProtocol):
         request = self._requests[-1]
         if request.has_head:
             return
-        request.head.add(name, value)
-        if request.head.count > _MOST_FIELDS or len(name) > _LONGEST_FIELD or len(value) > _LONGEST_FIELD:
+        head = request.head
+        head.count += 1
+        if head.count > _MOST_FIELDS or len(name) > _LONGEST_FIELD or len(value) > _LONGEST_FIELD:
             raise _Malformed
+        known = LOOKED_AT.get(name) or LOOKED_AT.get(name.lower())
+        if known is not None:
+            head.keep(known, value)
 
     def on_headers_complete(self) -> None:
         """Note that the headers are there."""

@@ -21,6 +21,21 @@ _PLAIN_JSON = b"application/json"
 _NOT_HERE = "there is no webhook at this address"
 _NAMES = {name: name.lower().encode() for name in (EVENT, DELIVERY, SIGNATURE, OLD_SIGNATURE)}
 _CONTENT_TYPE, _CONTENT_ENCODING = b"content-type", b"content-encoding"
+# What anybody looks at, by its name as GitHub writes it and in small letters. All else is counted and not kept.
+LOOKED_AT = {
+    written: name.lower()
+    for name in (
+        *(name.encode() for name in _NAMES),
+        b"Host",
+        b"Content-Type",
+        b"Content-Encoding",
+        b"Content-Length",
+        b"Transfer-Encoding",
+        b"X-Forwarded-For",
+        b"Expect",
+    )
+    for written in (name, name.lower())
+}
 
 
 @dataclass(slots=True)
@@ -30,17 +45,15 @@ class Head:
     method: bytes = b""
     target: bytes = b""
     fields: dict[bytes, bytes] = field(default_factory=dict, repr=False)
-    # Names that stand there more than once; their values are joined with commas.
+    # Of those that are looked at, names that stand there more than once; their values are joined with commas.
     doubled: set[bytes] = field(default_factory=set)
     # How many lines there were.
     count: int = 0
     # What the body's length is said to be.
     length: int | None = None
 
-    def add(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
-        self.count += 1
-        name = name.lower()
+    def keep(self, name: bytes, value: bytes) -> None:
+        """Take a header that somebody looks at."""
         if name in self.fields:
             self.doubled.add(name)
             value = self.fields[name] + b"," + value

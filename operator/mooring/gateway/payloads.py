@@ -1,4 +1,7 @@
-"""From the bytes of a verified body to the little of it that is used, without holding the event loop for long."""
+"""From the bytes of a verified body to what it says, without holding the event loop for long.
+
+Of a large one there is no more then than the little that is used.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -12,7 +15,7 @@ AT_ONCE = MIB // 4
 
 
 async def payload_of(body: bytes | bytearray) -> Mapping[str, Any]:
-    """Return what is used of a body; raise BadPayload. Others are served while a large one is gone through."""
+    """Return what a body says; raise BadPayload. Others are served while a large one is gone through."""
     if len(body) <= AT_ONCE:
         return parsing.parse(bytes(body))
     steps = scanning.reduction(body)

@@ -30,9 +30,7 @@ def people(kube: Kube, namespace: str) -> People:
     return people
 
 
-async def record(
-    cluster: KubernetesCluster, people: People, name: str, version: str, seconds: float = PATIENCE
-) -> Object:
+async def record(cluster: KubernetesCluster, people: People, name: str, version: str, seconds: float = PATIENCE) -> str:
     fields = {"push": PUSH}
     return await cluster.merge_recorded(
         "Project", people.namespace, name, fields, resource_version=version, seconds=seconds
@@ -46,15 +44,31 @@ async def read(cluster: KubernetesCluster, people: People, name: str, seconds: f
 async def test_a_record_is_merged_onto_the_version_that_was_seen(cluster: KubernetesCluster, people: People) -> None:
     seen = people.patch("Project", "shop", {"status": {"url": "https://shop"}}, subresource="status")
     version = seen["metadata"]["resourceVersion"]
-    made = await record(cluster, people, "shop", version)
+    now = await record(cluster, people, "shop", version)
+    made = await read(cluster, people, "shop")
+    assert made is not None
     assert (made["status"]["push"], made["status"]["url"]) == (PUSH, "https://shop")
-    assert made == await read(cluster, people, "shop")
+    assert made["metadata"]["resourceVersion"] == now
     with pytest.raises(Changed):
         await record(cluster, people, "shop", version)
     kept = people.get("Project", "shop")
     assert kept is not None
     assert kept["status"]["push"] == PUSH
     assert "mooring-gateway" in {entry["manager"] for entry in kept["metadata"]["managedFields"]}
+
+
+async def test_of_what_was_recorded_nothing_is_sent_back(
+    proxy: Proxy, proxied: Connection, people: People, cluster: KubernetesCluster
+) -> None:
+    by_proxy = KubernetesCluster(proxied, SystemClock(), instance="test")
+    seen = await read(cluster, people, "shop")
+    assert seen is not None
+    await record(by_proxy, people, "shop", seen["metadata"]["resourceVersion"])
+    assert b"PartialObjectMetadata" in proxy.received
+    assert PUSH["sha"].encode() not in proxy.received
+    # What would be found is there to be found.
+    await read(by_proxy, people, "shop")
+    assert PUSH["sha"].encode() in proxy.received
 
 
 async def test_what_is_gone_is_changed_or_nothing(cluster: KubernetesCluster, people: People) -> None:

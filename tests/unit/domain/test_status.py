@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.domain.status import changed_fields, without_nothing
+from mooring.domain.status import changed_fields, merged, without_nothing
 
 FIELDS = st.sampled_from(["a", "b", "c"])
 SCALARS = st.sampled_from(["x", "y", ""]) | st.integers(2, 4) | st.booleans()
@@ -63,6 +63,11 @@ def test_the_patch_leads_to_what_is_wanted_and_is_needed_once(before: dict[str, 
     assert holds(wanted, after)
     assert untouched(before, after, wanted)
     assert changed_fields(after, wanted) == {}
+
+
+@given(before=STATUSES, patch=WANTED)
+def test_what_a_patch_makes_of_a_status_is_known_beforehand(before: dict[str, Any], patch: dict[str, Any]) -> None:
+    assert merged(before, patch) == merge_patch(before, patch)
 
 
 @given(value=WANTED)

@@ -9,12 +9,13 @@ import logging
 import socket
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from mooring.domain.webhooks.events import Push
-from mooring.gateway import GatewayServer
+from mooring.gateway import GatewayServer, deliveries
 from mooring.observability.gateway_metrics import GatewayMetrics, Outcome
 from mooring.ports import Verdict
 from mooring.settings import CannotListenError, Listen
@@ -25,6 +26,7 @@ from tests.unit.gateway.support import (
     PUSH,
     SECRETS,
     TENANT,
+    Gateway,
     Receiver,
     Record,
     as_json,
@@ -103,6 +105,35 @@ async def test_a_wrong_signature_is_refused_and_leaves_no_line(wrong: str) -> No
         assert (edge.receiver.taken, edge.record.lines) == ([], [])
         assert edge.count("push", Outcome.UNSIGNED) == 1
         assert edge.metrics.registry.get_sample_value("mooring_delivery_seconds_count") == 0
+
+
+async def test_of_several_secrets_that_in_use_is_tried_first_and_a_wrong_signature_costs_them_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[bytes] = []
+
+    def digest(secret: bytes, body: bytes, name: str) -> bytes:
+        tried.append(secret)
+        return hmac.digest(secret, body, name)
+
+    monkeypatch.setattr(deliveries, "hmac", SimpleNamespace(digest=digest, compare_digest=hmac.compare_digest))
+    newest, present, last = SECRETS
+
+    async def tries(edge: Gateway, secret: bytes, status: int) -> list[bytes]:
+        tried.clear()
+        answer = await edge.post(PUSH, x_hub_signature_256=signed(PUSH, secret))
+        assert answer is not None
+        assert answer.status == status
+        return list(tried)
+
+    async with gateway() as edge:
+        assert await tries(edge, newest, 202) == [newest]
+        assert await tries(edge, last, 202) == [newest, present, last]
+        assert await tries(edge, last, 202) == [last]
+        assert await tries(edge, b"wrong", 401) == [last, newest, present]
+        assert await tries(edge, present, 202) == [last, newest, present]
+        assert await tries(edge, newest, 202) == [present, newest]
+        assert await tries(edge, b"wrong", 401) == [newest, present, last]
 
 
 async def test_githubs_own_example_of_a_signature_is_verified() -> None:

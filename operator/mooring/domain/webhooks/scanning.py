@@ -81,19 +81,6 @@ def reduction(body: Body) -> Generator[None, None, Mapping[str, Any]]:
     return found
 
 
-def wanted_of(found: Mapping[str, Any], wanted: _Fields = _WANTED) -> Mapping[str, Any]:
-    """Return what is wanted of an object that was read as a whole, as a walk through it would."""
-    return {name: _wanted_value(found[name], inner) for name, inner in wanted.items() if name in found}
-
-
-def _wanted_value(value: Any, wanted: Mapping[str, None] | None) -> Any:
-    if isinstance(value, dict) and wanted is not None:
-        return wanted_of(value, wanted)
-    if isinstance(value, str):
-        return value if len(value) <= _LONGEST_VALUE else UNFIT
-    return value if value is None or (isinstance(value, int) and not isinstance(value, bool)) else UNFIT
-
-
 def _check_text(body: Body) -> Steps:
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:

@@ -53,8 +53,12 @@ class Pushes:
         told = iter(found.told)
         return Decision(known.version, found.fields, [next(told) if does else None for does in concern])
 
-    def renew(self, place: Place, obj: Object | None, *, overrules: bool = False) -> None:
-        """Take the Project as the API server has just answered."""
+    def wrote(self, place: Place, decision: Decision, version: str) -> None:
+        """Take what was decided as written."""
+        self._followers.written(place, decision.fields or {}, onto=decision.version, version=version)
+
+    def renew(self, place: Place, obj: Object | None) -> None:
+        """Take the Project as it was just read."""
         known = self._followers.get(place)
         if known is None:
             return
@@ -62,7 +66,7 @@ class Pushes:
             # One that took its name is told of by the watch.
             self._followers.drop(place, known.uid)
         else:
-            self._followers.renew(place, obj, overrules=overrules)
+            self._followers.renew(place, obj)
 
 
 def _concerns(entry: Pushed, known: Following) -> bool:
@@ -104,15 +108,19 @@ class Notices:
         news = [entry for entry, each in zip(entries, told, strict=True) if each is Told.RECORDED]
         return Decision(known.version, {"hint": _hint(news[-1])} if news else None, told)
 
-    def renew(self, place: Place, obj: Object | None, *, overrules: bool = False) -> None:
-        """Take the GitHubInstallation as the API server has just answered."""
+    def wrote(self, place: Place, decision: Decision, version: str) -> None:
+        """Take what was decided as written."""
+        self._followers.installations.written(place, decision.fields or {}, onto=decision.version, version=version)
+
+    def renew(self, place: Place, obj: Object | None) -> None:
+        """Take the GitHubInstallation as it was just read."""
         known = self._followers.installations.get(place)
         if known is None:
             return
         if obj is None or obj["metadata"]["uid"] != known.uid:
             self._followers.drop_installation(place, known.uid)
         else:
-            self._followers.renew_installation(obj, overrules=overrules)
+            self._followers.renew_installation(obj)
 
 
 def _told(entry: Noticed, stored: str | None) -> Told:

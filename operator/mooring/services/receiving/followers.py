@@ -7,7 +7,6 @@ only what is needed is kept, as text: ten thousand with twenty deliveries each t
 from __future__ import annotations
 
 import sys
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -16,15 +15,16 @@ from typing import Any
 
 import orjson
 
+from mooring.domain.status import merged
 from mooring.domain.webhooks.following import Followed, followed, installation_named
 from mooring.domain.webhooks.keys import Keys
 from mooring.ports import Object
+from mooring.services.packing import Packing
 from mooring.services.receiving.installations import Installations
 from mooring.services.receiving.places import Index, Place, is_newer, place_of
 
 _RECORDED = ("push", "deliveries")
-# How well to compress: more costs much time for little.
-_QUICKLY = 1
+_PACKING = Packing(alone=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,7 @@ class Following:
 # Of a Project that many pushes come for it is looked at for each of them.
 @lru_cache(64)
 def _status(recorded: bytes) -> Mapping[str, Any]:
-    found: dict[str, Any] = orjson.loads(zlib.decompress(recorded))
-    return MappingProxyType(found)
+    return MappingProxyType(_PACKING.unpacked(recorded))
 
 
 class Followers:
@@ -114,17 +113,23 @@ class Followers:
         if known is None or listed or is_newer(obj["metadata"]["resourceVersion"], known.version):
             self._keep(obj)
 
-    def renew(self, place: Place, obj: Object, *, overrules: bool = False) -> None:
-        """Take what the API server answered about a Project that is there still.
+    def written(self, place: Place, fields: Mapping[str, Any], *, onto: str, version: str) -> None:
+        """Take what was written of a Project, onto a version of it: nothing else has changed with it.
 
-        The answer to a write may come after the watch told of what was written later, and does not count then. What
-        was read after a conflict overrules all: what is known cannot be right. A Project that is not there any more
-        stays away: the answer may be older than the news of its end.
+        The answer to a write may come after the watch told of it, or of what was written later: then it says nothing.
         """
         known = self._projects.get(place)
-        if known is None or known.uid != obj["metadata"]["uid"]:
-            return
-        if overrules or is_newer(obj["metadata"]["resourceVersion"], known.version):
+        if known is not None and known.version == onto:
+            recorded = _PACKING.packed(merged(known.status, fields))
+            self._projects[place] = replace(known, version=version, recorded=recorded)
+
+    def renew(self, place: Place, obj: Object) -> None:
+        """Take what was read of a Project that is there still, after a conflict: what is known cannot be right.
+
+        One that is not there any more stays away: the answer may be older than the news of its end.
+        """
+        known = self._projects.get(place)
+        if known is not None and known.uid == obj["metadata"]["uid"]:
             self._keep(obj)
 
     def drop(self, place: Place, uid: str) -> None:
@@ -138,9 +143,9 @@ class Followers:
         if self.installations.put(obj, listed=listed):
             self._look_again(place_of(obj))
 
-    def renew_installation(self, obj: Object, *, overrules: bool = False) -> None:
-        """Take what the API server answered about a GitHubInstallation that is there still."""
-        if self.installations.renew(obj, overrules=overrules):
+    def renew_installation(self, obj: Object) -> None:
+        """Take what was read of a GitHubInstallation that is there still, after a conflict."""
+        if self.installations.renew(obj):
             self._look_again(place_of(obj))
 
     def drop_installation(self, place: Place, uid: str) -> None:
@@ -243,7 +248,7 @@ def _read(obj: Object) -> Following | None:
         version=metadata["resourceVersion"],
         installation=Place(*named) if named is not None else None,
         evidence=_text(evidence),
-        recorded=zlib.compress(orjson.dumps({name: status[name] for name in _RECORDED if name in status}), _QUICKLY),
+        recorded=_PACKING.packed({name: status[name] for name in _RECORDED if name in status}),
     )
 
 

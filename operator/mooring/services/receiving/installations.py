@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from mooring.domain import origins
+from mooring.domain.status import merged
 from mooring.domain.webhooks.following import app_secret_of, origin_of_installation
 from mooring.domain.webhooks.keys import Keys, app_path_id, via_installation
 from mooring.ports import Object
@@ -82,16 +83,17 @@ class Installations:
             return self._keep(obj)
         return False
 
-    def renew(self, obj: Object, *, overrules: bool = False) -> bool:
-        """Take what the API server answered about one that is there still, unless something newer is known.
+    def written(self, place: Place, fields: Mapping[str, Any], *, onto: str, version: str) -> None:
+        """Take what was written of one, onto a version of it; nothing where a watch has told of it by now."""
+        known = self._installations.get(place)
+        if known is not None and known.version == onto:
+            hint = merged({"hint": known.hint}, fields).get("hint")
+            self._installations[place] = replace(known, version=version, hint=hint)
 
-        What was read after a conflict overrules that, too. Tell the same.
-        """
+    def renew(self, obj: Object) -> bool:
+        """Take what was read of one that is there still, after a conflict; tell the same."""
         known = self._installations.get(place_of(obj))
-        if known is None or known.uid != obj["metadata"]["uid"]:
-            return False
-        is_news = overrules or is_newer(obj["metadata"]["resourceVersion"], known.version)
-        return is_news and self._keep(obj)
+        return known is not None and known.uid == obj["metadata"]["uid"] and self._keep(obj)
 
     def drop(self, place: Place, uid: str) -> bool:
         """Forget one that is gone; one of the same name that came after it stays."""

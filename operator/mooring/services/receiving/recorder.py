@@ -103,11 +103,12 @@ class Book(Protocol[E_contra]):
         """Say what to write and what to tell; None where there is no such object any more."""
         ...
 
-    def renew(self, place: Place, obj: Object | None, *, overrules: bool = False) -> None:
-        """Take the object as the API server has just answered; None: there is none.
+    def wrote(self, place: Place, decision: Decision, version: str) -> None:
+        """Take what was decided as written, and the version that the object has then."""
+        ...
 
-        It overrules what is known to be newer where that was just found to be wrong.
-        """
+    def renew(self, place: Place, obj: Object | None) -> None:
+        """Take the object as it was just read, since what is known was found to be wrong; None: there is none."""
         ...
 
 
@@ -231,7 +232,7 @@ class Recorder(Generic[E]):
             _tell(batch, [None] * len(batch) if decision is None else decision.told)
             return Went.WELL
         try:
-            answer = await self._shared.records.merge_recorded(
+            version = await self._shared.records.merge_recorded(
                 self._book.kind, *place, decision.fields, resource_version=decision.version, seconds=seconds
             )
         except Changed:
@@ -243,7 +244,7 @@ class Recorder(Generic[E]):
             self._failed(place, batch, trouble)
             return Went.BADLY
         self._shared.wrote("recorded")
-        self._book.renew(place, answer)
+        self._book.wrote(place, decision, version)
         _tell(batch, decision.told)
         return Went.WELL
 
@@ -255,7 +256,7 @@ class Recorder(Generic[E]):
         """Read what somebody else wrote; where that fails, the next conflict leads here again."""
         try:
             found = await self._shared.records.read_recorded(self._book.kind, *place, seconds=seconds)
-            self._book.renew(place, found, overrules=True)
+            self._book.renew(place, found)
         except Trouble as trouble:
             log.debug("%s", trouble.message)
 

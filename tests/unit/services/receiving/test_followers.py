@@ -13,6 +13,7 @@ import pytest
 from mooring.domain.webhooks.following import followed
 from mooring.domain.webhooks.keys import Keys, hook_path_id, via_hook, via_installation
 from mooring.services.receiving.followers import Followers
+from mooring.services.receiving.installations import Installations
 from mooring.services.receiving.places import Place
 from tests.unit.services.receiving.world import (
     API,
@@ -187,21 +188,54 @@ def test_what_is_old_changes_nothing() -> None:
     assert found(followers) == [SHOP]
 
 
-def test_the_late_answer_of_a_write_does_not_undo_what_the_watch_told() -> None:
+def test_what_is_read_after_a_conflict_is_what_is_there() -> None:
     followers, acme = made(), versioned(installation(), 5)
     followers.put_installation(acme)
     followers.put(versioned(project(by=acme, branch="new"), 11))
     followers.renew(SHOP, versioned(project(by=acme), 10))
-    assert found(followers) == []
-    # But what is read after a conflict is what is there.
-    followers.renew(SHOP, versioned(project(by=acme), 10), overrules=True)
     assert found(followers) == [SHOP]
-
     elsewhere = installation(spec={"apiUrl": "https://elsewhere.example.com/api/v3"})
     followers.renew_installation(versioned(elsewhere, 4))
-    assert found(followers) == [SHOP]
-    followers.renew_installation(versioned(elsewhere, 4), overrules=True)
     assert found(followers) == []
+
+
+def test_what_was_written_is_what_is_there_from_then_on() -> None:
+    followers, acme = made(), installation()
+    followers.put_installation(acme)
+    obj = versioned(project(by=acme), 12)
+    obj["status"] |= {"push": {"sha": sha(1), "pushedAt": "then"}, "deliveries": [{"delivery": "a"}]}
+    followers.put(obj)
+    news = {"push": {"sha": sha(2), "pushedAt": None}, "deliveries": [{"delivery": "b"}, {"delivery": "a"}]}
+    followers.written(SHOP, news, onto="12", version="15")
+    kept = followers.get(SHOP)
+    assert kept is not None
+    assert kept.status == {"push": {"sha": sha(2)}, "deliveries": news["deliveries"]}
+    assert (kept.version, found(followers)) == ("15", [SHOP])
+
+
+def test_the_late_answer_of_a_write_does_not_undo_what_the_watch_told() -> None:
+    followers, acme = made(), installation()
+    followers.put_installation(acme)
+    later = versioned(project(by=acme), 16)
+    later["status"]["push"] = {"sha": sha(3)}
+    followers.put(later)
+    followers.written(SHOP, {"push": {"sha": sha(2)}}, onto="12", version="15")
+    kept = followers.get(SHOP)
+    assert kept is not None
+    assert (kept.version, kept.status) == ("16", {"push": {"sha": sha(3)}})
+    followers.drop(SHOP, kept.uid)
+    followers.written(SHOP, {"push": {"sha": sha(2)}}, onto="16", version="17")
+    assert followers.get(SHOP) is None
+
+
+def test_a_notice_that_was_written_is_known_unless_the_watch_was_quicker() -> None:
+    installations, place = Installations("https://api.github.com"), Place("team-a", "acme")
+    installations.put(versioned(installation(), 5))
+    installations.written(place, {"hint": {"event": "installation", "delivery": "a"}}, onto="5", version="6")
+    installations.written(place, {"hint": {"event": "installation", "delivery": "late"}}, onto="5", version="7")
+    kept = installations.get(place)
+    assert kept is not None
+    assert (kept.version, kept.hint) == ("6", {"event": "installation", "delivery": "a"})
 
 
 def test_after_a_restore_what_is_listed_counts_though_its_versions_are_lower() -> None:

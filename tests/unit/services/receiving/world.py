@@ -121,7 +121,7 @@ class Store:
         *,
         resource_version: str,
         seconds: float,
-    ) -> Object:
+    ) -> str:
         """Write onto a version."""
         self.attempts += 1
         self.at_once += 1
@@ -137,7 +137,7 @@ class Store:
         if obj is None or obj["metadata"]["resourceVersion"] != resource_version:
             raise Changed(f"{name} has moved on")
         self.writes.append(fields)
-        return self.change(obj, **copy.deepcopy(dict(fields)))
+        return str(self.change(obj, **copy.deepcopy(dict(fields)))["metadata"]["resourceVersion"])
 
     async def read_recorded(self, kind: OwnKind, namespace: str, name: str, *, seconds: float) -> Object | None:
         """Read."""
