@@ -6,6 +6,7 @@ Kopf comes in as one more coroutine, from `handlers`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 
 # What is under way at the end gets so long. Kubernetes gives 30 s for all of it.
 DRAIN_SECONDS = 5.0
+# For so long at most the first runs of all objects have the process for themselves.
+FIRST_RUNS_SECONDS = 30.0
 
 Stop = Callable[[], Awaitable[None]]
 # Kopf, given up to which version each collection was listed, what stops everything else, and what says that it has to
@@ -142,8 +145,17 @@ class Operator:
         log.info("the caches are filled; reconciling begins")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.webhooks.serve(), name="webhooks")
-            group.create_task(self.beside.serve(), name="looks beside")
+            group.create_task(serve_behind(self.queue, self.beside), name="looks beside")
             await self.queue.serve()
+
+
+async def serve_behind(first: WorkQueue, other: WorkQueue, seconds: float = FIRST_RUNS_SECONDS) -> None:
+    """Serve a queue when all that is due in another one has found its place, or after some seconds all the same."""
+    other.touch()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await first.calm.wait()
+    await other.serve()
 
 
 async def _listed(watches: list[Watch]) -> dict[str, str]:

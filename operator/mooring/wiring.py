@@ -23,9 +23,8 @@ from mooring.cluster.watch import Scope, Seen, Watch
 from mooring.domain import names
 from mooring.domain.app_secrets import MAX_COPIED_BYTES, certificates_to_copy
 from mooring.domain.carriers import State
-from mooring.domain.conditions import is_stalled
 from mooring.domain.errors import Trouble
-from mooring.domain.names import OwnKind
+from mooring.domain.names import OWN_KINDS, OwnKind
 from mooring.domain.origins import AllowedHosts
 from mooring.domain.policy import Policy, PolicyError, from_config_map
 from mooring.github import GitHubAdapter
@@ -254,7 +253,7 @@ def _assemble(
         ),
         own_kinds=[
             Watch(connection, Scope(RESOURCES[kind], place, contents=True), partial(_take, intake))
-            for kind in ("GitHubUser", "GitHubInstallation", "Project")
+            for kind in OWN_KINDS
             for place in settings.watch_namespaces or (None,)
         ],
         secrets=[
@@ -287,7 +286,7 @@ def _must_be_filled(election: Election) -> bool:
 def _watch_objects(metrics: Metrics, platform: Platform) -> None:
     """Have the store counted whenever metrics are read."""
 
-    for kind in ("GitHubUser", "GitHubInstallation", "Project"):
+    for kind in OWN_KINDS:
         metrics.watch_objects(kind, partial(platform.store.count, kind))
         for state in TokenState:
             metrics.watch_tokens(kind, state.value, partial(platform.token_states.count, kind, state))
@@ -309,7 +308,7 @@ def observer(metrics: Metrics, store: Store) -> Observer:
     def observe(key: Key, found: Exception | None, seconds: float) -> None:
         if found is None:
             # A run that says in the status that a person must act has gone through all the same.
-            result = Result.STALLED if is_stalled(store.get(key)) else Result.OK
+            result = Result.STALLED if store.is_stalled(key) else Result.OK
         elif isinstance(found, Trouble):
             result = result_of(found)
         else:

@@ -375,12 +375,15 @@ async def _lines(response: aiohttp.ClientResponse, most: int) -> AsyncIterator[b
     """Split a stream into lines, none longer than allowed."""
     rest = bytearray()
     async for chunk in response.content.iter_any():
-        rest += chunk
-        *whole, tail = rest.split(b"\n")
-        rest = bytearray(tail)
-        for line in whole:
-            if line:
-                yield bytes(line)
+        end, *following = chunk.split(b"\n")
+        rest += end
+        if following:
+            if rest:
+                yield bytes(rest)
+            for line in following[:-1]:
+                if line:
+                    yield line
+            rest = bytearray(following[-1])
         if len(rest) > most:
             raise AnswerTooLarge
 

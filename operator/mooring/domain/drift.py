@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
 from typing import Any, NamedTuple
 
+import orjson
+
 
 class Path(NamedTuple):
     """A place in an object, told from its end: it is looked at everywhere, and written out where something differs."""
@@ -59,6 +61,7 @@ _KEYS: Mapping[str, tuple[str, ...]] = {
     "ownerReferences": ("uid",),
 }
 _DEFAULTS: Mapping[str, Any] = {"protocol": "TCP"}
+_NESTED = frozenset({dict, list})
 
 
 def differences(desired: Mapping[str, Any], live: Mapping[str, Any]) -> list[str]:
@@ -88,12 +91,21 @@ def _compare(desired: Any, live: Any, path: Path, found: list[Path]) -> None:
 
 def _in_map(desired: Mapping[str, Any], live: Mapping[str, Any], path: Path, found: list[Path]) -> None:
     for name, value in desired.items():
-        below = Path(name, path)
         present = live.get(name)
+        if _is_alike(value, present):
+            continue  # as nearly all of them are
+        below = Path(name, path)
         if present is not None:
             _compare(value, present, below, found)
         elif not _may_be_absent(value, below):
             found.append(below)
+
+
+def _is_alike(desired: Any, live: Any) -> bool:
+    """Tell quickly of most values that they are the same. In Python a truth value equals a number, but not in JSON."""
+    if type(desired) is not type(live) or desired != live:
+        return False
+    return type(desired) not in _NESTED or orjson.dumps(desired) == orjson.dumps(live)
 
 
 def _may_be_absent(value: Any, path: Path) -> bool:
@@ -132,9 +144,12 @@ def _by_key(desired: Sequence[Any], live: Sequence[Any], keys: tuple[str, ...], 
     present = {_identity(item, keys): item for item in live}  # of two alike the last one counts, as in a container
     for item in desired:
         identity = _identity(item, keys)
+        there = present.get(identity)
+        if _is_alike(item, there):
+            continue
         below = Path(f"{path.name}[{'/'.join(identity)}]", path.above)
-        if identity in present:
-            _compare(item, present[identity], below, found)
+        if there is not None:
+            _compare(item, there, below, found)
         else:
             found.append(below)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from hashlib import sha256
-from typing import Literal
+from typing import Literal, get_args
 
 # What Mooring makes or reads beside its own kinds.
 Kind = Literal["Secret", "ConfigMap", "Deployment", "Service", "Ingress", "ServiceAccount"]
 OwnKind = Literal["GitHubUser", "GitHubInstallation", "Project"]
+OWN_KINDS: tuple[OwnKind, ...] = get_args(OwnKind)
 GROUP = "mooring.dev"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"

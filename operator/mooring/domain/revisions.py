@@ -235,6 +235,20 @@ def template_was_changed(live: Running, asked: Asked) -> bool:
     return live.template is not None and live.generation != str(asked.generation) and live.template != asked.template
 
 
+def history_stands(
+    history: Sequence[RevisionStatus],
+    read: Sequence[RevisionStatus],
+    stored: Sequence[Mapping[str, Any]],
+    newest: Rollout | None,
+) -> bool:
+    """Tell whether status.history, as it is stored and was read, says all that `history_field` would."""
+    state = newest.state if newest is not None else None
+    is_news = state is RolloutState.FAILED or (
+        state is RolloutState.COMPLETE and bool(stored) and stored[0].get("failure") is not None
+    )
+    return not is_news and list(history) == list(read)
+
+
 def history_field(
     history: Sequence[RevisionStatus], stored: Sequence[Mapping[str, Any]], newest: Rollout | None
 ) -> list[dict[str, Any]]:

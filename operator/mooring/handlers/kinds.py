@@ -11,11 +11,13 @@ from typing import Any
 
 import kopf
 
+from mooring.cluster.kinds import RESOURCES
 from mooring.domain import names
 from mooring.domain.resources import KINDS
-from mooring.handlers.session import Continuation, Pace, paced
+from mooring.handlers.session import Continuation, Pace, RollCall, paced
 from mooring.running import Stop
 from mooring.services.intake import Intake
+from mooring.services.store import Key
 from mooring.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -78,7 +80,9 @@ class NoDifferences(kopf.DiffBaseStorage):
         """Keep nothing."""
 
 
-def registry(intake: Intake, listed: Mapping[str, str], stop: Stop) -> kopf.OperatorRegistry:
+def registry(
+    intake: Intake, listed: Mapping[str, str], stop: Stop, *, places: Collection[str | None] = (None,)
+) -> kopf.OperatorRegistry:
     """Return a registry of our own, so that nothing depends on what was imported."""
     handlers = kopf.OperatorRegistry()
 
@@ -89,7 +93,12 @@ def registry(intake: Intake, listed: Mapping[str, str], stop: Stop) -> kopf.Oper
     for kind in KINDS:
         kopf.on.event(names.GROUP, names.VERSION, kind.info.plural, registry=handlers, id="seen")(seen)
 
-    pace, continuation = Pace(), Continuation(listed)
+    collections = {RESOURCES[kind].collection(place): (kind, place) for kind in names.OWN_KINDS for place in places}
+
+    def known(path: str) -> dict[str, Key]:
+        return intake.known(*collections[path])
+
+    pace, continuation = Pace(), Continuation(listed, RollCall(known, intake.missing))
 
     async def login(**given: Any) -> kopf.AiohttpSession | None:
         await pace.wait("login")
@@ -132,7 +141,7 @@ async def follow(
     """
     loop, others = asyncio.get_running_loop(), asyncio.all_tasks()
     tasks = await kopf.spawn_tasks(
-        registry=registry(intake, listed, stop),
+        registry=registry(intake, listed, stop, places=settings.watch_namespaces or (None,)),
         settings=configuration(),
         standalone=True,
         identity=IDENTITY,

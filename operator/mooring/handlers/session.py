@@ -1,6 +1,7 @@
 """The HTTP session that Kopf uses: as Kopf would make it, but that nothing is done again and again without a pause.
 
-Nor is everything listed twice: Kopf goes on from where our own lists ended.
+Nor is everything listed twice: Kopf goes on from where our own lists ended. When it lists again nevertheless, what is
+gone is found out, which it does not tell.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from random import Random
 
 import aiohttp
 import kopf
+import orjson
 
 from mooring.cluster.backoff import Backoff
+from mooring.services.store import Key
 
 # What is done again after so many seconds was good for something. Kopf opens a watch at once after the last one, also
 # where that ended at once: hundreds of times a second, where a balancer cuts watches. And it uses a session that it
@@ -62,6 +65,50 @@ class Pace:
         return await handler(request)
 
 
+class RollCall:
+    """Finds out who is gone whenever Kopf lists a collection again.
+
+    Kopf tells of everybody who is on the list, and of nobody who went while its watch was broken.
+    """
+
+    def __init__(self, present: Callable[[str], dict[str, Key]], gone: Callable[[Key, str], None]) -> None:
+        """Take who is known in a collection, by uid and by the path of it, and whom to tell of those who are gone."""
+        self._present = present
+        self._gone = gone
+        # By collection: who is known since before the list was asked for, and was on no page of it yet.
+        self._missing: dict[str, dict[str, Key]] = {}
+
+    async def hold(
+        self, path: str, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        """Send a request for a page of a list."""
+        if "continue" not in request.url.query:
+            self._missing[path] = self._present(path)
+        response = await handler(request)
+        # Where it is refused, Kopf asks for the same page again, or begins anew with the first one.
+        if response.status == 200:
+            self._strike(path, await response.read())
+        return response
+
+    def _strike(self, path: str, body: bytes) -> None:
+        """Strike who is on a page; after the last one, tell of those who are left."""
+        missing = self._missing.get(path)
+        if missing is None:
+            return
+        try:
+            page = orjson.loads(body)
+            for item in page["items"]:
+                missing.pop(item["metadata"]["uid"], None)
+            is_last = not page["metadata"].get("continue")
+        except (AttributeError, KeyError, TypeError, ValueError):
+            # Not a list: whatever answered, nobody is gone because of it.
+            del self._missing[path]
+            return
+        if is_last:
+            for uid, key in self._missing.pop(path).items():
+                self._gone(key, uid)
+
+
 class Continuation:
     """Has Kopf watch what was listed before it began, from there on.
 
@@ -70,9 +117,11 @@ class Continuation:
     between. When Kopf lists again, it is because a watch could not go on, and then it gets everything.
     """
 
-    def __init__(self, listed: Mapping[str, str]) -> None:
+    def __init__(self, listed: Mapping[str, str], roll_call: RollCall) -> None:
         """Take the versions by the path of the collection."""
+        self._paths = tuple(listed)
         self._listed = dict(listed)
+        self._roll_call = roll_call
         # The version of the list of nobody, as Kopf's first watch tells it: until then that list may fail, and be
         # asked for again.
         self._nobodys: dict[str, str] = {}
@@ -82,23 +131,25 @@ class Continuation:
     ) -> aiohttp.ClientResponse:
         """Send a request of Kopf's."""
         # The API may be below a path of its server's.
-        path = next((known for known in self._listed if request.url.path.endswith(known)), None)
-        if request.method == "GET" and path is not None:
-            query = request.url.query
-            if query.get("watch") == "true":
-                request.url = request.url.update_query(self._since(path, query.get("resourceVersion", "")))
-            elif path not in self._nobodys:
-                # From the API server's memory: its version does not matter.
-                request.url = request.url.update_query(fieldSelector=NOBODY, resourceVersion="0")
-            else:
-                del self._listed[path]
-        return await handler(request)
+        path = next((known for known in self._paths if request.url.path.endswith(known)), None)
+        if request.method != "GET" or path is None:
+            return await handler(request)
+        query = request.url.query
+        if query.get("watch") == "true":
+            request.url = request.url.update_query(self._since(path, query.get("resourceVersion", "")))
+            return await handler(request)
+        if path not in self._nobodys:
+            # From the API server's memory: its version does not matter.
+            request.url = request.url.update_query(fieldSelector=NOBODY, resourceVersion="0")
+            return await handler(request)
+        self._listed.pop(path, None)
+        return await self._roll_call.hold(path, request, handler)
 
     def _since(self, path: str, version: str) -> dict[str, str]:
-        """Return what to change about a watch: nothing once Kopf has got on by an event."""
-        if self._nobodys.setdefault(path, version) == version:
+        """Return what to change about a watch: nothing once Kopf has got on by an event, or listed again."""
+        if path in self._listed and self._nobodys.setdefault(path, version) == version:
             return {"resourceVersion": self._listed[path]}
-        del self._listed[path]
+        self._listed.pop(path, None)
         return {}
 
 

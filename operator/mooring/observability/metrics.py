@@ -6,12 +6,11 @@ by people who may not see those. The GitHub adapter adds its own to the same reg
 
 from collections.abc import Callable
 from enum import StrEnum
-from typing import get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 
 from mooring.domain.errors import Stalled, Trouble, Waiting
-from mooring.domain.names import OwnKind
+from mooring.domain.names import OWN_KINDS
 from mooring.observability.registry import new_registry
 
 # From what a warm cache answers in to what a slow GitHub keeps us waiting for.
@@ -60,7 +59,7 @@ class Metrics:
             registry=self.registry,
         )
         # From the beginning: of a counter that begins at 1, Prometheus sees no increase.
-        for kind in get_args(OwnKind):
+        for kind in OWN_KINDS:
             self._seconds.labels(kind=kind)
             for result in Result:
                 self._results.labels(kind=kind, result=result.value)

@@ -74,8 +74,8 @@ WATCHED = (
         ("secrets",),
         {
             "get": "reads a token, or an App's key, from the Secret that an object names",
-            "list": "learns at its start which Secrets are there (names and labels only)",
-            "watch": "follows a changed or removed token (names and labels only)",
+            "list": "learns at its start which Secrets are there (names and labels; all of those for Projects)",
+            "watch": "follows a changed or removed token (names and labels; at its start all of those for Projects)",
             "create": "makes a Secret with a token; one that exists already is left alone",
             "patch": "replaces the token in a Secret that it made",
             "delete": "removes a token that is no longer to be used",

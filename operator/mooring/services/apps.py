@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mooring.domain.app_secrets import app_in, app_source, bundle_in
+from mooring.domain.app_secrets import AppSecret, app_in, app_source, bundle_in
 from mooring.domain.errors import Stalled
 from mooring.domain.installations import check_account, pick
 from mooring.domain.policy import Binding
 from mooring.domain.reasons import Reason
 from mooring.domain.resources.github_installation import CaBundle, GitHubInstallation
-from mooring.ports import App, InstallationFacts, Origin
+from mooring.ports import App, InstallationFacts, Object, Origin
 from mooring.services.platform import Platform
 
 
@@ -41,9 +41,9 @@ class Apps:
             return await self._operators_app(namespace)
         name = spec.app_secret_ref.name
         secret = await self._platform.secrets.get(namespace, name)
-        found = app_in(secret, name)
+        found, source = self._platform.secrets.read_from((namespace, name), secret, _app_and_source)
         origin = await self.origin(installation)
-        return Lent(App(origin, found.app_id, found.private_key, app_source(secret or {}), namespace), None)
+        return Lent(App(origin, found.app_id, found.private_key, source, namespace), None)
 
     async def _operators_app(self, namespace: str) -> Lent:
         """Lend the operator's App to its own namespace, and to those that the policy names."""
@@ -57,9 +57,10 @@ class Apps:
                 Reason.APP_NOT_CONFIGURED,
                 "The operator has no App of its own. Name one in spec.appSecretRef, or ask the administrator for one.",
             )
-        found = app_in(secret, platform.app_secret)
+        place = (platform.namespace, platform.app_secret)
+        found, source = platform.secrets.read_from(place, secret, _app_and_source)
         origin = platform.origin(None)
-        app = App(origin, found.app_id, found.private_key, app_source(secret), platform.namespace)
+        app = App(origin, found.app_id, found.private_key, source, platform.namespace)
         if own:
             return Lent(app, None)
         bindings = platform.policy.bindings_of(origin.api_url, found.app_id, namespace)
@@ -130,6 +131,11 @@ class Apps:
                 raise
             # An account that was renamed is found by no name that the spec has; its id, which is compared, stays.
             return await github.installation(app, int(known), namespace=namespace)
+
+
+def _app_and_source(secret: Object | None, name: str) -> tuple[AppSecret, str]:
+    """Read an App, and its name as a source: each run for a Project of it asks for them."""
+    return app_in(secret, name), app_source(secret or {})
 
 
 def _not_bound() -> Stalled:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from pydantic import TypeAdapter
+
 from mooring.domain import revisions
 from mooring.domain.projects import SourceFacts
 from mooring.domain.resources.project_status import RevisionStatus
@@ -19,6 +21,8 @@ from mooring.services.platform import Platform
 from mooring.services.seen import Seen
 from mooring.services.sources import Sources
 from mooring.services.store import Key, key_of
+
+_HISTORY = TypeAdapter(list[RevisionStatus])
 
 
 class Beliefs:
@@ -45,7 +49,7 @@ class Beliefs:
 
         `is_edited` tells whether the Deployment was applied for a revision, and changed by somebody since.
         """
-        seen.history = [RevisionStatus.model_validate(entry) for entry in seen.status.get("history") or ()]
+        seen.history = _HISTORY.validate_python(seen.status.get("history") or [])
         found = revisions.recover(deployment) if deployment is not None else None
         if found is not None:
             found = revisions.as_remembered(found, seen.history)

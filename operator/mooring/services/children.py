@@ -43,11 +43,20 @@ class Children:
         self._taken: OrderedDict[Place, None] = OrderedDict()
 
     async def read(self, project: Project, names_by_kind: Mapping[Kind, str]) -> dict[Kind, Object | None]:
-        """Read what is there under the names of the children."""
-        is_new = self._is_new(project)
-        places = [(kind, str(project.metadata.namespace), name) for kind, name in names_by_kind.items()]
-        found = await asyncio.gather(*(self._read(place, is_new=is_new) for place in places))
-        return dict(zip(names_by_kind, found, strict=True))
+        """Return what is there under the names of the children, read where it is not known as it is now."""
+        is_new, namespace = self._is_new(project), str(project.metadata.namespace)
+        found: dict[Kind, Object | None] = {}
+        unknown: list[tuple[Kind, str, str]] = []
+        for kind, name in names_by_kind.items():
+            place = (kind, namespace, name)
+            found[kind] = self._platform.recent.get(place)
+            if found[kind] is None and not (is_new and self._is_free(place)):
+                unknown.append(place)
+        # Of most, all is known: then nothing is waited for.
+        if unknown:
+            read = await asyncio.gather(*(self._read(place) for place in unknown))
+            found |= {kind: child for (kind, _, _), child in zip(unknown, read, strict=True)}
+        return found
 
     def _is_new(self, project: Project) -> bool:
         """Tell whether a Project has not been rolled out yet: one that is older may have lost its status (D9)."""
@@ -55,20 +64,18 @@ class Children:
         has_run = status is not None and status.revision is not None
         return not has_run and created is not None and self._platform.clock.now() - created < NEW_FOR
 
-    async def _read(self, place: tuple[Kind, str, str], *, is_new: bool) -> Object | None:
-        """Read a child, unless it is known as it is now, or that there is none.
+    def _is_free(self, place: tuple[Kind, str, str]) -> bool:
+        """Tell that no watch and no write has shown a child.
 
-        What watches have not shown of a new Project is not there yet, or not ours: the first write then tells.
+        Of a new Project, it is not there yet then, or not ours: the first write tells.
         """
-        platform, recent = self._platform, self._platform.recent
-        if (known := recent.get(place)) is not None:
-            return known
-        if is_new and not (place in platform.seen_children or place in platform.own_writes or place in self._taken):
-            return None
-        kind, namespace, name = place
-        found = await self._platform.cluster.read(kind, namespace, name)
+        platform = self._platform
+        return not (place in platform.seen_children or place in platform.own_writes or place in self._taken)
+
+    async def _read(self, place: tuple[Kind, str, str]) -> Object | None:
+        found = await self._platform.cluster.read(*place)
         if found is not None and _is_watched(found):
-            recent.keep(found)
+            self._platform.recent.keep(found)
         return found
 
     async def carry_out(self, project: Project, plan: Plan, facts: Mapping[str, str | None]) -> dict[Kind, Object]:

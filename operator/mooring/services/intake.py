@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Protocol
 
 from mooring.domain import names
+from mooring.domain.names import OwnKind
 from mooring.ports import Object
 from mooring.services.platform import Platform
 from mooring.services.store import Key, Reference, installation_reference, key_of
@@ -68,6 +69,18 @@ class Intake:
         if before is None or event == "DELETED" or before.get("spec") != obj.get("spec"):
             self._ask_around(key, before, obj)
 
+    def known(self, kind: OwnKind, namespace: str | None) -> dict[str, Key]:
+        """Return who is known of one of the three kinds, by uid; None: in all namespaces."""
+        store = self._platform.store
+        keys = store.keys_in(kind, namespace) if namespace is not None else [key for key in store if key.kind == kind]
+        return {str(obj["metadata"]["uid"]): key for key in keys if (obj := store.outline(key)) is not None}
+
+    def missing(self, key: Key, uid: str) -> None:
+        """Take that an object is on no list any more: nobody told that it was deleted."""
+        obj = self._platform.store.outline(key)
+        if obj is not None and obj["metadata"]["uid"] == uid:
+            self.own_kind("DELETED", obj)
+
     def _ask_around(self, key: Key, before: Object | None, now: Object) -> None:
         """Ask whoever is touched by an object that came, went or changed its spec."""
         store = self._platform.store
@@ -102,7 +115,7 @@ class Intake:
             return
         own = self._platform.own_writes.get((seen.kind, seen.namespace, seen.name)) == seen.resource_version
         if seen.kind == "Secret":
-            self._platform.secrets.changed(seen.namespace, seen.name)
+            self._platform.secrets.seen(seen.namespace, seen.name, is_there=seen.event != "DELETED")
             self._token_secret(seen, own=own)
             self._operators_app(seen)
         self._child(seen)

@@ -77,17 +77,23 @@ class Outputs:
 
     async def _tend_one(self, found: Found, output: TokenOutput, tended: Tended) -> None:
         place = (found.key.namespace, output.secret_name)
-        live = await self._platform.secrets.get(*place)
+        secrets = self._platform.secrets
+        # Read before a token is made, so that none is for a Secret that is somebody else's; not where there is none.
+        live = await secrets.get(*place) if secrets.is_taken(*place) else None
         if live is not None and not is_owned(live, found.uid):
             tended.troubles.append(foreign(output.secret_name))
             return
+        token: MintedToken | None = None
         try:
             token, key = await self._token(found, output, live)
             before = self._before(found, output, live)
             await self._secrets.keep(found, self._manifest(found, output, token), live, token)
         except Trouble as trouble:
             tended.troubles.append(trouble)
-            if live is not None and isinstance(trouble, Stalled) and ends_tokens(trouble):
+            if live is None and token is not None and trouble.reason is Reason.CONFLICT:
+                # Made before it was seen that the name is taken: nobody is given it.
+                tended.dropped.add(token.token)
+            elif live is not None and isinstance(trouble, Stalled) and ends_tokens(trouble):
                 await self._secrets.remove(found.key, live, _any_token, tended)
             elif live is not None:
                 token_now = _any_token(live)

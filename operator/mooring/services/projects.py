@@ -405,7 +405,8 @@ class Projects:
             fields["revision"] = revisions.as_newest(applied)
             history = revisions.with_applied(seen.history, applied)
             known = seen.status.get("history") or ()
-            fields["history"] = revisions.history_field(history, known, outcome.rollout)
+            if not revisions.history_stands(history, seen.history, known, outcome.rollout):
+                fields["history"] = revisions.history_field(history, known, outcome.rollout)
         waited = (seen.status.get("pending") or {}).get("sha")
         stored = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
         for happened, message in seen.tidings(waited):

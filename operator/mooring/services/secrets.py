@@ -1,4 +1,4 @@
-"""Reads the Secrets that people name, and keeps them until a watch says that they changed.
+"""Reads the Secrets that people name, keeps them until a watch says that they changed, and knows which names are free.
 
 A thousand Projects that inherit one token read one Secret once. What is kept stays in memory, is bounded, and is never
 printed.
@@ -9,8 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from mooring.ports import Cluster, Object
+
+R = TypeVar("R")
 
 
 async def write_secret(cluster: Cluster, manifest: Object, live: Object) -> Object:
@@ -38,6 +42,26 @@ class Secrets:
         self._cluster = cluster
         self._kept: OrderedDict[tuple[str, str], Object | None] = OrderedDict()
         self._reading: dict[tuple[str, str], asyncio.Task[Object | None]] = {}
+        # The names of all that watches have shown, that were written, or that were in the way of a first write.
+        self._taken: set[tuple[str, str]] = set()
+        # What was read from those that are kept, by whom.
+        self._read_from: dict[tuple[str, str], tuple[Object, Callable[[Object | None, str], Any], Any]] = {}
+
+    def is_taken(self, namespace: str, name: str) -> bool:
+        """Tell whether there is a Secret of that name, as far as watches have told."""
+        return (namespace, name) in self._taken
+
+    def take(self, namespace: str, name: str) -> None:
+        """Take note that a name is taken."""
+        self._taken.add((namespace, name))
+
+    def seen(self, namespace: str, name: str, *, is_there: bool) -> None:
+        """Take what a watch tells of a Secret."""
+        self.changed(namespace, name)
+        if is_there:
+            self._taken.add((namespace, name))
+        else:
+            self._taken.discard((namespace, name))
 
     async def get(self, namespace: str, name: str) -> Object | None:
         """Return a Secret, or None where there is none. Callers that ask at once share one request."""
@@ -52,6 +76,17 @@ class Secrets:
         # Whoever is cancelled must not take the answer from the others.
         return await asyncio.shield(task)
 
+    def read_from(self, key: tuple[str, str], secret: Object | None, read: Callable[[Object | None, str], R]) -> R:
+        """Return what is read from a Secret, once for as long as it is kept. It is shared: nobody may change it."""
+        known = self._read_from.get(key)
+        if known is not None and known[0] is secret and known[1] is read:
+            shared: R = known[2]
+            return shared
+        found = read(secret, key[1])
+        if secret is not None and self._kept.get(key) is secret:
+            self._read_from[key] = secret, read, found
+        return found
+
     async def aclose(self) -> None:
         """End the reads under way."""
         tasks = list(self._reading.values())
@@ -60,8 +95,9 @@ class Secrets:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def changed(self, namespace: str, name: str) -> None:
-        """Forget a Secret that a watch spoke of; a read under way is not kept either."""
+        """Forget what a Secret has, which is something else by now; a read under way is not kept either."""
         self._kept.pop((namespace, name), None)
+        self._read_from.pop((namespace, name), None)
         self._reading.pop((namespace, name), None)
 
     async def _read(self, key: tuple[str, str]) -> Object | None:
@@ -73,7 +109,8 @@ class Secrets:
             if worth and self._reading.get(key) is asyncio.current_task():
                 self._kept[key] = secret
                 while len(self._kept) > KEPT_SECRETS:
-                    self._kept.popitem(last=False)
+                    gone, _ = self._kept.popitem(last=False)
+                    self._read_from.pop(gone, None)
             return secret
         finally:
             if self._reading.get(key) is asyncio.current_task():

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from mooring.domain import names
+from mooring.domain.conditions import is_stalled
 from mooring.domain.names import OwnKind
 from mooring.domain.webhooks.events import REPOSITORY
 from mooring.ports import Object
@@ -105,6 +106,8 @@ class Store:
         self._followers: defaultdict[tuple[str, int], set[Key]] = defaultdict(set)
         # Installations by the part of their uid that the names of their clone Secrets carry.
         self._marked: dict[str, Key] = {}
+        # Those whose status says that a person must act.
+        self._stalled: set[Key] = set()
         # Uids of objects that are gone: an answer or an event that comes late must not bring one back.
         self._gone: OrderedDict[str, None] = OrderedDict()
 
@@ -123,6 +126,10 @@ class Store:
         """Return an object with no more of a Project's status than its source and revision: that costs nothing."""
         return self._objects.get(key)
 
+    def is_stalled(self, key: Key) -> bool:
+        """Tell whether an object's status says that a person must act."""
+        return key in self._stalled
+
     def __contains__(self, key: Key) -> bool:
         """Tell whether an object was seen."""
         return key in self._objects
@@ -134,6 +141,7 @@ class Store:
         if obj["metadata"].get("uid") in self._gone or (known is not None and not _is_news(known, obj)):
             return False
         self._follow(key, known, obj)
+        (self._stalled.add if is_stalled(obj) else self._stalled.discard)(key)
         outline, rest = _parted(obj)
         kept: Object = _shared(outline)
         self._objects[key] = kept
@@ -157,6 +165,7 @@ class Store:
             return False
         del self._objects[key]
         self._rests.pop(key, None)
+        self._stalled.discard(key)
         self._follow(key, known, None)
         if self._marked.get(mark := names.clone_mark(known["metadata"].get("uid", ""))) == key:
             del self._marked[mark]

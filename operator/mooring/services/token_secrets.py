@@ -18,6 +18,7 @@ from mooring.domain.errors import Stalled, Trouble, Waiting
 from mooring.domain.fingerprints import fingerprint
 from mooring.domain.freshness import LATEST_SHARE, Remembered, read_annotations, refresh_at
 from mooring.domain.outputs import needs_new_object
+from mooring.domain.ownership import is_owned
 from mooring.domain.reasons import Reason
 from mooring.domain.repairs import Repairs
 from mooring.domain.scopes import Scope, TokenKey, request_digest
@@ -121,12 +122,13 @@ class TokenSecrets:
         try:
             stored = await self._write(manifest, live)
         except AlreadyExists:
-            raise foreign(place[1]) from None
+            stored = await self._write_onto_unseen(found, manifest)
         finally:
             platform.secrets.changed(*place)
         if again:
             self._repairs.note(place, platform.clock.now())
         self._note(manifest, token)
+        platform.secrets.take(*place)
         platform.wrote(stored)
         self._record("token.copied", found.key, place, fingerprint(found.uid, token.token))
 
@@ -176,6 +178,16 @@ class TokenSecrets:
         if live is None:
             return await self._platform.cluster.create(manifest)
         return await write_secret(self._platform.cluster, manifest, live)
+
+    async def _write_onto_unseen(self, found: Found, manifest: Object) -> Object:
+        """Write where a Secret is that no watch has told of: one of this very object's, or raise Stalled."""
+        place, secrets = _place(manifest), self._platform.secrets
+        secrets.take(*place)
+        secrets.changed(*place)
+        there = await secrets.get(*place)
+        if there is None or not is_owned(there, found.uid):
+            raise foreign(place[1])
+        return await self._write(manifest, there)
 
     async def _delete(self, live: Object) -> None:
         metadata = live["metadata"]

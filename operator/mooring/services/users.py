@@ -234,12 +234,13 @@ class Users:
     def _loses_identity(self, user: GitHubUser) -> bool:
         """Tell whether an older GitHubUser of the namespace has the same GitHub identity."""
         key = Key("GitHubUser", str(user.metadata.namespace), user.metadata.name)
-        mine = self._identity(key, self._platform.store.get(key))
+        everybody = self._platform.store.users_in(key.namespace)
+        mine = self._identity(key, self._platform.store.get(key)) if len(everybody) > 1 else None
         if mine is None:
             return False
         rivals = [
             parsed
-            for obj in self._platform.store.users_in(key.namespace)
+            for obj in everybody
             if self._identity(key_of(obj), obj) == mine and (parsed := self._parsed(obj)) is not None
         ]
         return rules.first_of(rivals) not in {None, user.metadata.name}

@@ -156,7 +156,11 @@ def disguise(owner: Owner, intruder: People) -> None:
 def gained_nothing(owner: Owner, intruder: People, since: int) -> None:
     """Hold the journal against what the intruder may do: show its junk key, and be refused."""
     # What it signs with its own key under the owner's name is refused before anything is asked about anybody.
-    assert asked_about(owner.hub, since, f"/installations/{owner.number}", owner.account.login) == []
+    asked = asked_about(owner.hub, since, f"/installations/{owner.number}", owner.account.login)
+    # What the owner follows is swept meanwhile, with the owner's credential.
+    swept = f"GET /{owner.account.login}/shop.git/info/refs?service=git-upload-pack installation-{owner.number} 200"
+    assert [entry for entry in asked if entry != swept] == []
+    assert asked.count(swept) <= 2
     assert set(signed_by(owner.hub, since, owner.app)) <= {"GET /api/v3/app 401"}
     assert minted_by(owner.hub, since, owner.app) == []
     texts = json.dumps(intruder.list("Secret"))

@@ -11,7 +11,7 @@ from lab import Lab
 from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, People
 from tests.cluster.outage_run import Operated, Outages, read
-from tests.cluster.outages import ApiTrouble, Life, cut
+from tests.cluster.outages import API_TROUBLES, ApiTrouble, Life, cut
 from tests.cluster.process import wait_ready
 
 # Seconds that installation tokens live that are there before the outages: all are due in their course.
@@ -58,3 +58,20 @@ def test_what_it_cannot_go_on_with_ends_it_in_one_line(
         assert "the API server answered 410" in str(told["message"])
         assert "started again" in str(told["message"])
         assert "error" not in told
+
+
+def test_a_user_who_went_while_no_watch_could_tell_lends_no_token_any_more(
+    lab: Lab, kube: Kube, hub: Hub, namespace: str, tmp_path: Path
+) -> None:
+    life = Life.make("missed", People(kube, namespace), hub)
+    life.people.secret("global", life.tokens["first"])
+    life.people.apply("GitHubUser", "default", {"tokenSecretRef": {"name": "global"}})
+    life.people.apply("Project", "shop", {"workload": {"image": "nginx"}})
+    with Operated.running(lab, kube, tmp_path / "operator", "missed", [life]) as operated:
+        life.people.until_condition("shop", "TokenResolved", "True", "GlobalToken")
+        API_TROUBLES["gone"].begin(operated.proxy)
+        life.people.delete("GitHubUser", "default")
+        # Back, but every watch is too old to go on: only a list can tell, and it does not name who is gone.
+        API_TROUBLES["expired"].begin(operated.proxy)
+        life.people.until_condition("shop", "TokenResolved", "True", "NoToken")
+        assert life.people.workload_token("shop") is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from mooring.domain.revisions import (
     belief,
     decide,
     history_field,
+    history_stands,
     is_under_way,
     recover,
     with_an_image_of_ours,
@@ -167,10 +169,11 @@ def test_a_revision_enters_the_history_once_and_the_oldest_leaves() -> None:
     assert len(history) == HISTORY_MAX
 
 
-def test_the_history_keeps_why_a_rollout_failed_until_it_succeeds() -> None:
-    def told(state: RolloutState, why: str | None = None) -> Rollout:
-        return Rollout(state, "The new pods did not become available in time.", 1, 0, why)
+def told(state: RolloutState, why: str | None = None) -> Rollout:
+    return Rollout(state, "The new pods did not become available in time.", 1, 0, why)
 
+
+def test_the_history_keeps_why_a_rollout_failed_until_it_succeeds() -> None:
     newest, older = (STORED.model_copy(update={"sha": digit * 40}) for digit in "ab")
     failed = history_field([newest, older], [], told(RolloutState.FAILED, "the checkout failed" + "x" * 9000))
     assert failed[0]["failure"].startswith("the checkout failed")
@@ -183,6 +186,23 @@ def test_the_history_keeps_why_a_rollout_failed_until_it_succeeds() -> None:
     third = STORED.model_copy(update={"sha": "c" * 40})
     assert history_field([third, newest], failed, told(RolloutState.COMPLETE))[1] == failed[0]
     assert "failure" not in history_field([newest, older], failed, told(RolloutState.COMPLETE))[0]
+
+
+def test_a_history_that_stands_would_not_be_written_anew() -> None:
+    newest, older = (STORED.model_copy(update={"sha": digit * 40}) for digit in "ab")
+    plain = history_field([newest, older], [], None)
+    failed = history_field([newest, older], [], told(RolloutState.FAILED, "the checkout failed"))
+    stands = 0
+    for stored, history, newest_rollout in itertools.product(
+        ([], plain, failed, plain[:1]),
+        ([newest, older], [older, newest], [newest]),
+        (None, *(told(state, "it failed") for state in RolloutState)),
+    ):
+        read = [RevisionStatus.model_validate(entry) for entry in stored]
+        if history_stands(history, read, stored, newest_rollout):
+            stands += 1
+            assert history_field(history, stored, newest_rollout) == stored
+    assert stands >= 3 * 2, "of a history that is as it should be, nothing is made"
 
 
 def test_the_stored_form_equals_the_made_one() -> None:

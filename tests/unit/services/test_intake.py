@@ -90,6 +90,21 @@ def test_a_host_that_is_given_up_or_taken_concerns_whoever_wants_it() -> None:
     assert desk.own("DELETED", newer(raw_project("third", hosts["b"]))) == {Key("Project", "team-a", "third"), SHOP}
 
 
+def test_whoever_is_on_no_list_any_more_is_gone_unless_he_came_back() -> None:
+    desk = Desk(raw_project(), raw_user(), raw_project("far", namespace="team-b"))
+    known = desk.intake.known("GitHubUser", None)
+    assert known == {"uid-default": DEFAULT}
+    assert desk.intake.known("Project", "team-a") == {"uid-shop": SHOP}
+    assert set(desk.intake.known("Project", None)) == {"uid-shop", "uid-far"}
+    desk.intake.missing(DEFAULT, "uid-of-one-before")
+    assert desk.asked() == set()
+    desk.intake.missing(DEFAULT, "uid-default")
+    assert desk.asked() == {DEFAULT, SHOP}
+    assert DEFAULT not in desk.platform.store
+    desk.intake.missing(DEFAULT, "uid-default")
+    assert desk.asked() == set()
+
+
 # --- Secrets and other things that are referred to ---
 
 
@@ -102,6 +117,15 @@ def test_a_secret_concerns_whoever_names_it_and_the_projects_of_a_user_that_does
         assert desk.see(Seen("Secret", "user-default-global-secrets", event)) == {DEFAULT, SHOP, OTHER}
     assert desk.see(Seen("Secret", "else")) == set()
     assert desk.see(Seen("Secret", "pat", namespace="team-b")) == set()
+
+
+def test_which_names_of_secrets_are_taken_is_known_of_all_that_come_and_go() -> None:
+    desk = Desk()
+    known = []
+    for event in ("ADDED", "MODIFIED", "DELETED"):
+        desk.see(Seen("Secret", "else", event))
+        known.append(desk.platform.secrets.is_taken("team-a", "else"))
+    assert known == [True, True, False]
 
 
 def test_a_service_account_concerns_whoever_names_it() -> None:

@@ -131,3 +131,51 @@ async def test_a_huge_secret_is_read_each_time() -> None:
     cluster.padding = "x" * module.KEPT_LENGTH
     assert (await secrets.get("team-a", "pat") or {})["number"] == 0
     assert (await secrets.get("team-a", "pat") or {})["number"] == 1
+
+
+def test_a_name_is_taken_from_when_a_watch_or_a_write_shows_it_until_it_is_gone() -> None:
+    secrets, cluster = cache()
+    assert not secrets.is_taken("team-a", "pat")
+    secrets.take("team-a", "pat")
+    assert secrets.is_taken("team-a", "pat")
+    secrets.seen("team-a", "pat", is_there=False)
+    assert not secrets.is_taken("team-a", "pat")
+    secrets.seen("team-a", "pat", is_there=True)
+    assert secrets.is_taken("team-a", "pat")
+    assert cluster.reads == []
+
+
+async def test_what_is_read_from_a_secret_is_read_once_for_as_long_as_that_is_kept() -> None:
+    secrets, cluster = cache()
+    place, read = ("team-a", "app"), list[Any]()
+
+    def reader(secret: dict[str, Any] | None, name: str) -> str:
+        read.append(secret)
+        return f"{name} {(secret or {}).get('number')}"
+
+    async def found() -> str:
+        return secrets.read_from(place, await secrets.get(*place), reader)
+
+    assert [await found(), await found()] == ["app 0", "app 0"]
+    assert len(read) == 1
+    secrets.changed(*place)
+    assert [await found(), await found()] == ["app 1", "app 1"]
+    assert len(read) == 2
+    # What is not there, or too large to be kept, is kept by nobody.
+    missing = ("team-a", "missing")
+    for _ in range(2):
+        assert secrets.read_from(missing, await secrets.get(*missing), reader) == "missing None"
+    cluster.padding = "x" * module.KEPT_LENGTH
+    secrets.changed(*place)
+    await found()
+    await found()
+    assert len(read) == 6
+    assert secrets._read_from == {}  # noqa: SLF001 - nobody else sees what is kept
+
+
+async def test_with_a_secret_that_makes_room_goes_what_was_read_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "KEPT_SECRETS", 2)
+    secrets, _ = cache()
+    for name in ("a", "b", "c"):
+        secrets.read_from(("team-a", name), await secrets.get("team-a", name), lambda _, name: name)
+    assert list(secrets._read_from) == [("team-a", "b"), ("team-a", "c")]  # noqa: SLF001 - as above

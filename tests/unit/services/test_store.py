@@ -21,6 +21,20 @@ def at(version: int, obj: dict[str, Any], **metadata: Any) -> dict[str, Any]:
     return {**obj, "metadata": {**obj["metadata"], "resourceVersion": str(version), **metadata}}
 
 
+def test_who_waits_for_a_person_is_known_by_the_status_that_was_seen_last() -> None:
+    def told(status: str) -> dict[str, Any]:
+        return {"conditions": [{"type": "Ready", "status": "False"}, {"type": "Stalled", "status": status}]}
+
+    store = Store()
+    for version, (status, stalled) in enumerate([("True", True), ("False", False), ("True", True)]):
+        store.put(at(version, {**raw_project(), "status": told(status)}))
+        assert store.is_stalled(SHOP) is stalled
+    store.put(at(1, {**raw_project(), "status": told("False")}))
+    assert store.is_stalled(SHOP), "what is older says nothing"
+    store.drop(SHOP)
+    assert not store.is_stalled(SHOP)
+
+
 # --- references ---
 
 
