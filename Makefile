@@ -110,7 +110,7 @@ test-kind: $(READY) ## The story on a cluster of kind, as on somebody's own (Doc
 	@$(PY) tests/suites.py kind
 
 .PHONY: bench
-bench: tools ## Measure speed and size against the floor of this machine (under half an hour; QUICK=1: under 5 min)
+bench: tools ## Measure speed and size against the floor of this machine (under 25 min; QUICK=1: under 5)
 	@$(PY) -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 .PHONY: unit

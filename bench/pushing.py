@@ -29,6 +29,7 @@ from bench.hammer import Sent
 from bench.site import Site, metric, site
 from bench.size import Say, Size
 from bench.worlds import INSTALLATION, WEBHOOK_SECRET, World
+from mooring.cluster.client import METADATA_ONLY
 from tests.cluster.conftest import ROOT
 from tests.cluster.harness import People
 from tests.cluster.process import Gateway, Mooring
@@ -272,7 +273,7 @@ class _Bare:
             self._here.access.server + path + ("&force=true" if apply else ""),
             json.dumps(body, separators=(",", ":")).encode(),
             content_type="application/apply-patch+yaml" if apply else "application/merge-patch+json",
-            headers=self._here.authorization(),
+            headers={**self._here.authorization(), "Accept": METADATA_ONLY},
         )
 
 

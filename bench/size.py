@@ -14,9 +14,9 @@ class Size:
     """Counts of objects and requests, and how often each short measurement is made."""
 
     reconciled: int = 2_000
-    # Such a run is long enough for two of them to tell.
-    reconciled_runs: int = 2
-    reconciled_image: int = 2_000
+    # Such a run is long enough for one of them to tell; the points of the picture tell it again.
+    reconciled_runs: int = 1
+    reconciled_image: int = 1_000
     # The points of the picture: the last over the one before is the growth.
     growth: tuple[int, ...] = (100, 1_000, 10_000)
     installations: int = 500
