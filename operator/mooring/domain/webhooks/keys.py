@@ -76,6 +76,7 @@ def read_masters(files: Mapping[str, bytes]) -> Mapping[int, bytes]:
     """Read the versions of the master key from files named 1, 2, ...; raise BadMasterKey.
 
     A newline at the end is no part of a key: an editor and `echo` add one, and a Secret made of the same text has none.
+    But of random bytes that are just enough, the last is one now and then.
     """
     masters: dict[int, bytes] = {}
     for name, content in sorted(files.items()):
@@ -83,10 +84,11 @@ def read_masters(files: Mapping[str, bytes]) -> Mapping[int, bytes]:
             continue  # how Kubernetes changes all files of a mounted Secret at once, and what editors leave behind
         if _MASTER_NAME.fullmatch(name) is None:
             raise BadMasterKey(f"has a file {name[:50]!r}; name each after its version: 1, 2, and so on")
-        key = content.removesuffix(b"\n").removesuffix(b"\r")
+        line = content.removesuffix(b"\n").removesuffix(b"\r")
+        key = line if len(line) >= MASTER_KEY_BYTES or line.isascii() else content
         if len(key) < MASTER_KEY_BYTES:
             raise BadMasterKey(
-                f"has a file {name} of fewer than {MASTER_KEY_BYTES} bytes (a newline at its end does not count);"
+                f"has a file {name} of fewer than {MASTER_KEY_BYTES} bytes (a newline after text does not count);"
                 " put that many random ones into it"
             )
         masters[int(name)] = key

@@ -109,6 +109,15 @@ def test_the_files_of_the_master_key_are_read() -> None:
     assert read_masters(files) == {1: key, 2: key, 10: key, 3: key + b"\n"}
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n", b"\n\n"])
+def test_random_bytes_may_end_like_a_line(end: bytes) -> None:
+    key = b"\xff" * (32 - len(end)) + end
+
+    assert read_masters({"1": key}) == {1: key}
+    with pytest.raises(BadMasterKey, match="fewer than 32 bytes"):
+        read_masters({"1": key[1:]})
+
+
 @pytest.mark.parametrize("name", ["key", "0", "01", "-1", "1.txt", "\u0661", "1\n", "1 ", "", "1234567"])
 def test_a_file_of_another_name_is_refused(name: str) -> None:
     with pytest.raises(BadMasterKey, match="name each after its version"):
