@@ -5,7 +5,11 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules --no-print-directory
 
-PYTHON ?= python3
+# A distribution builds its own Python by a profile. One that was compiled by hand mostly was not, and takes a quarter longer.
+ifndef PYTHON
+PYTHON := $(shell for each in /usr/bin/python3 python3; do \
+  if $$each -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then break; fi; done; echo $$each)
+endif
 CACHE  := $(or $(MOORING_CACHE_DIR),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mooring)
 # The environment is keyed by what it is made of, so that several clones share it and an old one is never patched.
 KEY    := $(shell { $(PYTHON) -VV; cat requirements/dev.txt; } 2>/dev/null | sha256sum | cut -c1-12)

@@ -47,24 +47,47 @@ UNFIT = False
 Body = bytes | bytearray
 Steps = Generator[None, None, Any]
 
-# No repetition ever gives back what it took (all are possessive), so that time is linear.
+
+def _as_many(part: bytes) -> bytes:
+    """Repeat a part as often as it goes: none is ever given back, so that time is linear.
+
+    The other choice, which never fits, does nothing: but before Python 3.11.5, what a last part took and then failed
+    of was kept, if no other choice was looked at.
+    """
+    return rb"(?:" + part + rb"|(?!))*+"
+
+
+def _if_there(part: bytes) -> bytes:
+    return rb"(?:" + part + rb"|(?!))?+"
+
+
 _GAP = rb"[ \t\n\r]*+"
-_TEXT = rb'(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4}))*+'
-_NUMBER = rb"-?+(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+"
+_TEXT = _as_many(rb'[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9A-Fa-f]{4})')
+_NUMBER = rb"-?+(?:0|[1-9][0-9]*+)" + _if_there(rb"\.[0-9]++") + _if_there(rb"[eE][-+]?+[0-9]++")
 # What follows is looked at, so that no step ends in the middle of one.
 _BARE = rb"(?:true|false|null|" + _NUMBER + rb")(?=[ \t\n\r,\]}])"
 _TOKEN = rb'(?:[\[\]{},:]|"' + _TEXT + rb'"|' + _BARE + rb")"
 _GAPS, _TEXTS, _ONE_TOKEN = re.compile(_GAP), re.compile(_TEXT), re.compile(_TOKEN)
-_TOKENS = re.compile(rb"(?:" + _GAP + _TOKEN + rb")*+")
+_TOKENS = re.compile(_as_many(_GAP + _TOKEN))
 
 # A shape has one byte for each token: a bracket, a comma, a colon, `"` for a string, `0` for any other value.
-_STRINGS, _OTHERS = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL), re.compile(rb'[^\[\]{},:" \t\n\r]++')
+_STRINGS = re.compile(rb'"' + _as_many(rb'[^"\\]++|\\.') + rb'"', re.DOTALL)
+_OTHERS = re.compile(rb'[^\[\]{},:" \t\n\r]++')
 # Lists and objects without others inside, which become values themselves.
-_CLOSED = re.compile(rb'\[(?:["0](?:,["0])*+)?+\]|\{(?:":["0](?:,":["0])*+)?+\}')
+_LISTED, _FIELD = rb'["0]', rb'":["0]'
+_CLOSED = re.compile(
+    rb"\[" + _if_there(_LISTED + _as_many(rb"," + _LISTED)) + rb"\]"
+    rb"|\{" + _if_there(_FIELD + _as_many(rb"," + _FIELD)) + rb"\}"
+)
 # Of what is open, entries before the last one say only that there are some.
-_MANY_LISTED, _MANY_FIELDS = re.compile(rb'\[(?:["0],)++'), re.compile(rb'\{(?:":["0],)++')
+_MANY_LISTED = re.compile(rb"\[" + _LISTED + rb"," + _as_many(_LISTED + rb","))
+_MANY_FIELDS = re.compile(rb"\{" + _FIELD + rb"," + _as_many(_FIELD + rb","))
 # What remains where all is well so far: open lists and objects, one in the other, and in the last one a part.
-_OPEN = re.compile(rb'(?:\[(?:["0],)?+|\{(?:":["0],)?+":)*+(?:["0]|\{(?:":["0],)?+"?+)?+')
+_SOME_LISTED, _SOME_FIELDS = _if_there(_LISTED + rb","), _if_there(_FIELD + rb",")
+_OPEN = re.compile(
+    _as_many(rb"\[" + _SOME_LISTED + rb"|\{" + _SOME_FIELDS + rb'":')
+    + _if_there(_LISTED + rb"|\{" + _SOME_FIELDS + rb'"?+')
+)
 _NO_BRACKETS = b',:"0'
 _UP_OR_DOWN = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _QUOTE, _COMMA, _COLON, _BRACE, _END = b'",:{}'
