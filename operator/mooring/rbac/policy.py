@@ -55,24 +55,22 @@ spec:
       expression: "{only_gateway}"
   variables:
     - name: own
-      expression: "{own}"
+      expression: "{own}[?request.resource.resource].orValue([])"
     - name: permitted
-      expression: >-
-        request.?subResource.orValue('') == 'status' && request.resource.resource in variables.own
+      expression: "request.?subResource.orValue('') == 'status' && variables.own != []"
     - name: before
       expression: "dyn(oldObject).?status.orValue(dyn({{}}))"
     - name: after
       expression: "dyn(object).?status.orValue(dyn({{}}))"
-    - name: foreign
-      expression: >-
-        (variables.before.map(field, field) + variables.after.map(field, field))
-        .filter(field, !(field in variables.own[request.resource.resource]))
   validations:
     - expression: "variables.permitted"
       reason: Forbidden
       message: "{not_status}"
+    # None of the others is gone, or says something else; and none is new.
     - expression: >-
-        !variables.permitted || variables.foreign.all(field, variables.before[?field] == variables.after[?field])
+        !variables.permitted ||
+        variables.before.all(field, field in variables.own || variables.before[?field] == variables.after[?field]) &&
+        variables.after.all(field, field in variables.own || field in variables.before)
       reason: Forbidden
-      messageExpression: "'{not_its_field}' + variables.own[request.resource.resource].join(' and ')"
+      messageExpression: "'{not_its_field}' + variables.own.join(' and ')"
 """
