@@ -84,7 +84,7 @@ class Kubelet:
         log = str(self.folder / f"{pod.name}.log")
         place = {"metadata": {"name": pod.name, "namespace": SYSTEM}, "apiVersion": "kwok.x-k8s.io/v1alpha1"}
         # Of an image the commands that the pages use: Python, and what a pod trusts.
-        trusted = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "SSL_CERT_FILE": self.trusted}
+        trusted = {"PATH": _programs(), "SSL_CERT_FILE": self.trusted}
         environment = [{"name": name, "value": value} for name, value in trusted.items()]
         forwards = [{"ports": [port], "target": _target(where)} for port, where in pod.ports.items()]
         return [
@@ -96,6 +96,10 @@ class Kubelet:
                 "spec": {"execs": [{"local": {"workDir": str(self.folder), "envs": environment}}]},
             },
         ]
+
+
+def _programs() -> str:
+    return f"{Path(sys.executable).parent}:{os.environ['PATH']}"
 
 
 def _as_kept(lines: Iterable[str]) -> str:
@@ -160,7 +164,8 @@ def _start(kubelet: Kubelet, port: int) -> subprocess.Popen[bytes]:
         f"--tls-private-key-file={pair.key}",
         f"--config={configuration}",
     ]
-    environment = {"HOME": str(folder), "PATH": os.environ["PATH"]}
+    # It looks commands up by its own PATH, whatever it sets for them: both must lead to the same Python.
+    environment = {"HOME": str(folder), "PATH": _programs()}
     with (folder / "kubelet.log").open("wb") as log:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment)
 
