@@ -2,44 +2,35 @@
 
 Those over many are sent without an operator, too: with one, most of what two cores do is what follows from a push.
 
-The floor writes what a gateway writes, each time into another object: the same fields of the same status, of a kind
-with the same schema that neither operator nor gateway watches.
+The floor is `bench.bare_projects`. Both are measured in turns, short ones, since a machine is not as fast all the time.
 """
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from statistics import median
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
-
-from bench import floor, gateways, hammer, rings, worlds
+from bench import gateways, hammer, rings, worlds
+from bench.bare_projects import BareProjects
 from bench.figures import Book, Void
-from bench.floor import Request, Timing, request
+from bench.floor import request
 from bench.hammer import Sent
 from bench.site import Site, metric, site
 from bench.size import Say, Size
 from bench.worlds import INSTALLATION, WEBHOOK_SECRET, World
-from mooring.cluster.client import METADATA_ONLY
-from tests.cluster.conftest import ROOT
 from tests.cluster.harness import People
 from tests.cluster.process import Gateway, Mooring
 
 Object = dict[str, Any]
 IN_FLIGHT, REPLICAS = 64, 2
 PATIENCE = 900.0
-# The kind of the floor: Projects of another group.
-GROUP, PLACE = "bare.mooring.dev", "/apis/bare.mooring.dev/v1alpha1"
-BARE = "bare"
 # Seconds without a run after which the operator rests, and between two looks at that.
 RESTS, LOOKS = 3.0, 0.25
 RUNS, DEPTH = "mooring_reconcile_results_total", "mooring_queue_depth"
@@ -57,7 +48,7 @@ def measure(book: Book, size: Size, say: Say) -> None:
             say(f"  {size.spread_projects + 1} Projects follow their repositories")
             mount = gateways.mounted(here, gateways.webhook_document(here))
             _fill(here, followed)
-            bare = _Bare(here, size)
+            bare = BareProjects(here, min(size.spread_projects, 500), size.spread)
             # Each push is later than the one before.
             moments = itertools.count(int(time.time()) - 100_000)
             with gateways.running(here, mount, REPLICAS) as running:
@@ -66,13 +57,13 @@ def measure(book: Book, size: Size, say: Say) -> None:
                 spread = _Run(operator, running, followed[1:], size.spread, 1, moments)
                 _alternate(book, "push_spread_at_work", spread, bare, say)
         with gateways.running(here, mount, REPLICAS) as running:
-            spread = _Run(None, running, followed[1:], size.spread, size.runs, moments)
+            spread = _Run(None, running, followed[1:], size.spread, size.turns, moments)
             _alternate(book, "push_spread", spread, bare, say)
 
 
-def _alternate(book: Book, what: str, run: _Run, bare: _Bare, say: Say) -> None:
+def _alternate(book: Book, what: str, run: _Run, bare: BareProjects, say: Say) -> None:
     """Measure floor and product one after the other, several times."""
-    run.send(min(200, run.count))
+    run.send(min(run.count, max(200, len(run.targets))))
     # Not each of many was among those that were just pushed to.
     bare.take_shape(next(it for it in (target.project() for target in run.targets) if "push" in it["status"]))
     rates, tails, floors, p99 = [], [], [], []
@@ -215,80 +206,3 @@ def _fill(here: Site, targets: Sequence[Target]) -> None:
             for place in places
         ],
     )
-
-
-# --- the floor ---
-
-
-class _Bare:
-    """Objects that nobody watches, and PATCHes of their status."""
-
-    def __init__(self, here: Site, size: Size) -> None:
-        self._here = here
-        self._count = min(size.spread_projects, 500)
-        self._writes = size.spread
-        self._numbers = itertools.count(1)
-        self._fields: Object = {}
-        _install(here)
-        here.people(BARE)
-
-    def take_shape(self, project: Object) -> None:
-        """Make all objects like a Project; from now on what is written is what a gateway writes into that."""
-        self._fields = {name: project["status"][name] for name in ("push", "deliveries")}
-        for method, part, content in (("PATCH", "", project["spec"]), ("PATCH", "/status", project["status"])):
-            kept = "status" if part else "spec"
-            requests = [
-                self._request(method, number, part, {kept: content}, apply=not part) for number in range(self._count)
-            ]
-            worlds.send(self._here, requests)
-
-    def measure(self) -> tuple[Timing, Timing]:
-        """Return the quickest of 1, 16 and 64 in flight, and that with 64."""
-        found: list[Timing] = []
-
-        async def work() -> None:
-            reads = [request("GET", f"{self._here.access.server}{PLACE}", headers=self._here.authorization())]
-            async with floor.session(self._here.access.ca) as client:
-                for in_flight, share in zip(floor.IN_FLIGHT, floor.SHARES, strict=True):
-                    requests = [self._write(next(self._numbers)) for _ in range(int(share * self._writes))]
-                    await floor.warm(client, reads, in_flight)
-                    found.append(await floor.drive(client, requests, in_flight))
-
-        floor.run(work())
-        return max(found, key=lambda timing: timing.rate), found[-1]
-
-    def _write(self, number: int) -> Request:
-        push = {**self._fields["push"], "sha": gateways.sha(number)}
-        return self._request("PATCH", number % self._count, "/status", {"status": {**self._fields, "push": push}})
-
-    def _request(
-        self, method: str, number: int, part: str, fields: Mapping[str, Any], *, apply: bool = False
-    ) -> Request:
-        path = f"{PLACE}/namespaces/{BARE}/projects/b{number}{part}?fieldManager=mooring-gateway"
-        body: Object = dict(fields)
-        if apply:
-            body |= {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Project", "metadata": {"name": f"b{number}"}}
-        return request(
-            method,
-            self._here.access.server + path + ("&force=true" if apply else ""),
-            json.dumps(body, separators=(",", ":")).encode(),
-            content_type="application/apply-patch+yaml" if apply else "application/merge-patch+json",
-            headers={**self._here.authorization(), "Accept": METADATA_ONLY},
-        )
-
-
-def _install(here: Site) -> None:
-    """Make the kind: the one of Projects, under another group."""
-    (file,) = Path(ROOT / "crds").glob("*_projects.yaml")
-    kind = copy.deepcopy(yaml.safe_load(file.read_text()))
-    kind["metadata"]["name"] = f"projects.{GROUP}"
-    kind["spec"]["group"] = GROUP
-    kind["spec"]["names"] = {"kind": "Project", "plural": "projects"}
-    kind["metadata"].pop("annotations", None)
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    status, body = here.kube.request("POST", path, kind)
-    assert status in {201, 409}, body
-    deadline = time.monotonic() + PATIENCE
-    while here.kube.request("GET", f"{PLACE}/namespaces/{BARE}/projects?limit=1")[0] != 200:
-        assert time.monotonic() < deadline, "the kind of the floor was not served"
-        time.sleep(0.1)

@@ -24,10 +24,12 @@ class Size:
     idle_seconds: float = 180.0
     rollouts: int = 60
     burst: int = 3_000
-    spread: int = 2_000
+    spread: int = 1_000
     spread_projects: int = 1_000
     unmatched: int = 60_000
     runs: int = 3
+    # Of floor and product, where one takes little longer than the other: short ones, because a machine's speed changes.
+    turns: int = 9
 
 
 FULL = Size()
@@ -45,4 +47,5 @@ QUICK = Size(
     spread_projects=200,
     unmatched=10_000,
     runs=1,
+    turns=3,
 )
