@@ -197,8 +197,10 @@ class Connection(asyncio.BufferedProtocol):
         head.count += 1
         if head.count > _MOST_FIELDS or len(name) > _LONGEST_FIELD or len(value) > _LONGEST_FIELD:
             raise _Malformed
-        known = LOOKED_AT.get(name) or LOOKED_AT.get(name.lower())
-        if known is not None:
+        known = LOOKED_AT.get(name)
+        if known is None:
+            known = LOOKED_AT.get(name.lower())
+        if known:
             head.keep(known, value)
 
     def on_headers_complete(self) -> None:

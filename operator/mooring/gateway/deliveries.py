@@ -136,14 +136,14 @@ class Deliveries:
             request.envelope = headers.envelope(request.head)
         except Refused as refusal:
             raise (self._quotas.failed(sender, refusal) if refusal.answer.status == 401 else refusal) from None
-        secrets = _live(request.hook)
-        if not secrets:
+        request.secrets = _live(request.hook)
+        if not request.secrets:
             raise Refused(503, Outcome.UNAVAILABLE, "no secret is set for this webhook", **self._later)
         self._check_size(request)
         self._quotas.check_before_body(sender, request.head.length)
         if request.head.length is None or request.head.length > self._limits.always_read:
             # Digested piece by piece as it comes: all at once would hold others up.
-            request.digests = [hmac.new(secret, request.body, hashlib.sha256) for secret in secrets]
+            request.digests = [hmac.new(secret, request.body, hashlib.sha256) for secret in request.secrets]
 
     def _check_size(self, request: Request) -> None:
         if (request.head.length or 0) > self._limits.largest_body or request.came > self._limits.largest_body:
@@ -169,13 +169,11 @@ class Deliveries:
         self._quotas.vouch(sender)
 
     def _is_signed(self, request: Request, hook: ports.Hook, signature: bytes) -> bool:
-        secrets, usual = _live(hook), self._usual.get(hook.name, 0)
-        for number in sorted(range(len(secrets)), key=usual.__ne__):
-            if request.digests:
-                made = request.digests[number].digest()
-            else:
-                made = hmac.digest(secrets[number], request.body, "sha256")
-            if hmac.compare_digest(made, signature):
+        usual = self._usual.get(hook.name, 0)
+        if usual < len(request.secrets) and _signs(request, usual, signature):
+            return True
+        for number in range(len(request.secrets)):
+            if number != usual and _signs(request, number, signature):
                 if number:
                     self._usual[hook.name] = number
                 else:
@@ -254,6 +252,15 @@ class Deliveries:
 
 def _sender(peer: str, forwarded: bytes | None, *, trusted: Sequence[Network]) -> Client:
     return client(peer, () if forwarded is None else (forwarded.decode("latin-1"),), trusted)
+
+
+def _signs(request: Request, number: int, signature: bytes) -> bool:
+    """Tell whether a signature is one by a live secret, which is known by its place."""
+    if request.digests:
+        made = request.digests[number].digest()
+    else:
+        made = hmac.digest(request.secrets[number], request.body, "sha256")
+    return hmac.compare_digest(made, signature)
 
 
 def _live(hook: ports.Hook) -> list[bytes]:

@@ -21,8 +21,17 @@ _PLAIN_JSON = b"application/json"
 _NOT_HERE = "there is no webhook at this address"
 _NAMES = {name: name.lower().encode() for name in (EVENT, DELIVERY, SIGNATURE, OLD_SIGNATURE)}
 _CONTENT_TYPE, _CONTENT_ENCODING = b"content-type", b"content-encoding"
-# What anybody looks at, by its name as GitHub writes it and in small letters. All else is counted and not kept.
-LOOKED_AT = {
+# What GitHub sends beside it, as it writes that.
+_PASSED_OVER = (
+    b"User-Agent",
+    b"Accept",
+    b"X-GitHub-Hook-ID",
+    b"X-GitHub-Hook-Installation-Target-ID",
+    b"X-GitHub-Hook-Installation-Target-Type",
+)
+# What anybody looks at, by its name as GitHub writes it and in small letters. All else is counted and not kept: of what
+# is known to be so, the name is none.
+LOOKED_AT = dict.fromkeys(_PASSED_OVER, b"") | {
     written: name.lower()
     for name in (
         *(name.encode() for name in _NAMES),

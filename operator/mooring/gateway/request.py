@@ -39,7 +39,9 @@ class Request:
     envelope: Envelope | None = None
     # Whose address it came to. Its signature may be a wrong one.
     hook: ports.Hook | None = None
-    # One for each live secret, where the body is digested as it comes.
+    # Those that count.
+    secrets: Sequence[bytes] = field(default=(), repr=False)
+    # One for each of them, where the body is digested as it comes.
     digests: Sequence[hmac.HMAC] = ()
     is_verified: bool = False
     # What it counts in until it is answered.

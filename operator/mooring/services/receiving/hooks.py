@@ -36,6 +36,8 @@ class Hooks:
         self._default_api = origins.api_url(default_api)
         self._document: Document | None = None
         self._apps: Mapping[App, tuple[bytes, ...]] = {}
+        # As they were asked for last.
+        self._of_apps: dict[App, Hook] = {}
         self._version: _Version | None = None
         self._complained = ""
 
@@ -76,8 +78,11 @@ class Hooks:
         secrets = self._apps.get(app)
         if secrets is None:
             return None
-        name = f"App of Secret {app.namespace}/{app.secret}" if app.secret else "operator's App"
-        return Hook(name, app.origin, secrets, self._followers.installations.vias(app), app.namespace)
+        vias, made = self._followers.installations.vias(app), self._of_apps.get(app)
+        if made is None or made.vias is not vias:
+            name = f"App of Secret {app.namespace}/{app.secret}" if app.secret else "operator's App"
+            made = self._of_apps[app] = Hook(name, app.origin, secrets, vias, app.namespace)
+        return made
 
     def _of_repository(self, path_id: str, document: Document) -> Hook | None:
         via = via_hook(path_id)
@@ -107,6 +112,7 @@ class Hooks:
             App(app.origin, app.namespace or "", app.secret or ""): tuple(secret.encode() for secret in app.secrets)
             for app in document.apps
         }
+        self._of_apps.clear()
         self._followers.use(document.keys)
         self._document = document
         if before != document:

@@ -80,14 +80,15 @@ class DeliveryReceiver:
             return _ignored("It is no push to a branch.")
         if push.deletes:
             return _ignored("The branch was deleted.")
+        found = list(self._followers.of_ref(hook.origin, push.repository_id, push.ref, hook.vias))
+        if not found:
+            return self._nobody("No Project follows this branch by way of this webhook.")
         arrival = Arrival(push, delivery, self._clock.now())
         wanted = [
             (place, Pushed(known.uid, followed, arrival))
-            for place, known in self._followers.of_ref(hook.origin, push.repository_id, push.ref, hook.vias)
+            for place, known in found
             if (followed := known.followed) is not None
         ]
-        if not wanted:
-            return self._nobody("No Project follows this branch by way of this webhook.")
         return self._record(wanted, [], delivery)
 
     def _notice(self, hook: Hook, notice: Notice, delivery: str) -> Verdict | Awaitable[Verdict]:
