@@ -74,11 +74,8 @@ class JsonFormatter(logging.Formatter):
         """Return a line of level info whose message and names of fields need not be redacted."""
         line: dict[str, Any] = {"ts": _time(time.time()), "level": "info", "logger": logger, "message": message}
         line["object"] = {key: self._redact(value) for key, value in about.items()}
-        for key, value in extras.items():
-            if isinstance(value, str):
-                line[key] = self._redact(value[:_LONGEST_EXTRA])
-            elif value is None or isinstance(value, int | float):
-                line[key] = value
+        for key, value in _plain(extras).items():
+            line[key] = self._redact(value) if isinstance(value, str) else value
         return _encoded(line)
 
     def _clean(self, value: Any) -> Any:
