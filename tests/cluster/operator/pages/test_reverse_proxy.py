@@ -45,7 +45,8 @@ WARNED: dict[str, tuple[Change | None, int]] = {
 def test_the_commands(place: Place, desk: Desk, people: People, hub: Hub, fresh: TokenMaker) -> None:
     service = render({})["Service/mooring-gateway"]
     place.system.create("Service", service)
-    shop = Shop.open(people, hub, fresh())
+    # Of somebody who may make no webhook: of his push nothing but the annotation tells.
+    shop = Shop.open(people, hub, fresh("bob"))
     try:
         with Ports() as ports:
             local = ports.free()
