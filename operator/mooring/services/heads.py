@@ -95,9 +95,10 @@ class Heads:
         push = redeploys.unhandled({**status, "source": facts.status()}, facts.branch) if facts.repository_id else None
         self._finish(key, status)
         self._expect(key, obj, facts, now)
-        # A push that waits has the branch read when its burst is over, and that settles what a sweep found as well.
+        # A push that waits has the branch read when its burst is over, and that settles what else was to be looked at.
         swept = self._swept.get(key) if push is None else None
-        looks = (*self._looks.get(key, ())[:1], *((swept[0],) if swept is not None else ()))
+        planned = self._looks.get(key, ())[:1] if push is None else ()
+        looks = (*planned, *((swept[0],) if swept is not None else ()))
         course = redeploys.course(
             state,
             redeploys.wish_of(project),

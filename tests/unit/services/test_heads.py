@@ -317,6 +317,25 @@ async def test_a_sweep_cuts_no_burst_short(bench: Bench) -> None:
     assert bench.github.asked == []
 
 
+async def test_a_new_proof_cuts_no_burst_short(bench: Bench) -> None:
+    obj = bench.project(push=PUSH, source={"proof": "v1.old"}, spec={"deploy": {"debounce": "30s"}})
+    await bench.look(obj)
+    bench.clock.move(29.9)
+    look = await bench.look(obj)
+    assert (look.verdict, look.again) == (None, NOW + timedelta(seconds=30))
+    assert "head" not in bench.github.asked
+    bench.clock.move(0.1)
+    look = await bench.look(obj)
+    assert look.verdict is not None
+    assert (look.verdict.trigger, look.verdict.delivery) == (Trigger.PUSH, "d1")
+    obj["status"]["source"] |= {"proof": look.facts.proof, "headSha": B, "decidedSha": B, "delivery": "d1"}
+    obj["status"]["revision"]["sha"] = B
+    # The push had the branch read, and that is what the first look was for; the last one stays.
+    bench.github.asked = []
+    assert (await bench.look(obj)).again == NOW + timedelta(seconds=180)
+    assert "head" not in bench.github.asked
+
+
 async def test_what_is_stored_without_a_look_leaves_a_sweep_s_question(bench: Bench) -> None:
     obj = bench.project(push=PUSH, source={"redeploy": "once"})
     bench.heads.look_now(key_of(obj), NOW)
