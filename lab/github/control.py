@@ -177,7 +177,8 @@ class Control:
         since, limit = number(request, "since", 0), min(number(request, "limit", PAGE), PAGE)
         entries = self._journal.since(since, limit)
         last = entries[-1].number if entries else max(since, self._journal.last if limit else since)
-        return web.json_response({"entries": [self._journal.told(entry) for entry in entries], "next": last})
+        told = [self._journal.told(entry) for entry in entries]
+        return web.json_response({"entries": told, "next": last, "last": self._journal.last})
 
     async def tags(self, request: web.Request) -> web.Response:
         """Tell what each credential is for, and which requests came with one that is for something else."""

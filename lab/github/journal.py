@@ -80,6 +80,8 @@ class Journal:
         # Apart from the entries, because one may name 500 repositories.
         self._mints: dict[int, Mint] = {}
         self._last = 0
+        # How often all was forgotten.
+        self._age = 0
 
     @property
     def last(self) -> int:
@@ -87,7 +89,8 @@ class Journal:
         return self._last
 
     def clear(self) -> None:
-        """Forget all entries; numbers go on."""
+        """Forget all entries, and what is under way; numbers go on."""
+        self._age += 1
         self._entries.clear()
         self._mints.clear()
 
@@ -106,8 +109,8 @@ class Journal:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Record a request however it ends."""
-        started, status = time.monotonic(), 500
+        """Record a request however it ends, unless all was forgotten meanwhile."""
+        started, status, age = time.monotonic(), 500, self._age
         try:
             response = await handler(request)
             status = 0 if request.get(CUT) else response.status
@@ -120,7 +123,8 @@ class Journal:
         else:
             return response
         finally:
-            self._record(request, status, time.monotonic() - started)
+            if age == self._age:
+                self._record(request, status, time.monotonic() - started)
 
     def _record(self, request: web.Request, status: int, seconds: float) -> None:
         self._last += 1

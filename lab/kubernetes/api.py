@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 from lab.errors import LabError
 from lab.kubernetes.kubeconfig import Access
 
-TIMEOUT_SECONDS = 5.0
+# Whether somebody is well is asked again soon; what is asked once may take as long as a busy machine makes it.
+TIMEOUT_SECONDS, REQUEST_SECONDS = 5.0, 30.0
 
 
 class Api:
@@ -23,12 +24,14 @@ class Api:
         self._token = access.token
         self._tls = ssl.create_default_context(cadata=access.ca)
 
-    def request(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes]:
+    def request(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, seconds: float = REQUEST_SECONDS
+    ) -> tuple[int, bytes]:
         """Send it and return status and body; OSError when nobody answers."""
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
-        connection = http.client.HTTPSConnection(self._host, context=self._tls, timeout=TIMEOUT_SECONDS)
+        connection = http.client.HTTPSConnection(self._host, context=self._tls, timeout=seconds)
         try:
             connection.request(method, path, None if body is None else json.dumps(body), headers)
             answer = connection.getresponse()
@@ -50,7 +53,7 @@ class Api:
     def healthy(self, path: str) -> bool:
         """Whether the path answers 200; nobody answering yet counts as no."""
         try:
-            return self.request("GET", path)[0] == http.client.OK
+            return self.request("GET", path, seconds=TIMEOUT_SECONDS)[0] == http.client.OK
         except OSError:
             return False
 
