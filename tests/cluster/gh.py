@@ -29,7 +29,7 @@ def main(arguments: list[str]) -> int:
         return 1
     trusted = ssl.create_default_context(cafile=os.environ["LAB_CA_FILE"])
     headers = {"Authorization": f"Bearer {token}"} if (token := os.environ.get("GH_TOKEN")) else {}
-    answer = httpx.get(f"{url}/{asked.path}", headers=headers, verify=trusted, trust_env=False)
+    answer = httpx.get(f"{url}/{asked.path}", headers=headers, verify=trusted, trust_env=False, timeout=30)
     answer.raise_for_status()
     found: Any = answer.json()
     for name in asked.jq.strip(".").split("."):

@@ -137,6 +137,9 @@ class Outages:
             list(pool.map(Life.begin, everybody))
             list(pool.map(Life.until_begun, everybody))
         lifetime(self.hub)
+        # Others may have taken their time to begin: by now the first tokens may have been replaced.
+        for life in everybody:
+            life.note()
 
     def strike(self, redirect: str = "") -> ExitStack:
         """Begin all outages and do everything; return what ends them."""

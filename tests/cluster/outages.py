@@ -213,6 +213,9 @@ class Life:
             self.people.until_condition(name, "Ready", "True", "Ready", kind="GitHubInstallation")
         for name in ("rotated", "leaving", "fetching"):
             self.people.until("Deployment", f"{name}-default", lambda found: rollouts_of(found) == 1, "a rollout")
+
+    def note(self) -> None:
+        """Remember which tokens there are, and what was asked of GitHub until now."""
         self.before = {name: data_of(secret)["token"] for name, secret in self._issued().items()}
         assert len(self.before) == 3, sorted(self.before)
         self.mark = self.hub.mark()

@@ -25,6 +25,8 @@ OUTPUT, PROJECT = "ci", "shop"
 ISSUED, EXPIRES = "mooring.dev/issued-at", "mooring.dev/expires-at"
 # The part of its life in which a token is replaced.
 EARLIEST, LATEST = 1 / 2, 2 / 3
+# As an operator writes it.
+LONG_AGO = "2026-01-01T00:00:00Z"
 _hints = itertools.count(1)
 
 
@@ -110,7 +112,7 @@ class Holder:
 
     def hint(self) -> None:
         """Say that something happened at GitHub, as the gateway does."""
-        told = {"event": "installation", "delivery": f"hint-{next(_hints)}", "receivedAt": "2026-01-01T00:00:00Z"}
+        told = {"event": "installation", "delivery": f"hint-{next(_hints)}", "receivedAt": LONG_AGO}
         self.people.patch(INSTALLATION, "acme", {"status": {"hint": told}}, subresource="status")
 
     def clone_name(self) -> str:

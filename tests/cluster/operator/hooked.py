@@ -96,7 +96,9 @@ def running(lab: Lab, kube: Kube, hub: Hub, folder: Path) -> Iterator[Site]:
     """Run both until the end of the block, each under its own Role."""
     shared = folder / "webhook"
     shared.mkdir()
-    with running_operator(lab, kube, folder, MOORING_PUBLIC_BASE_URL=BASE) as operator:
+    # What a sweep finds is not what an event leads to.
+    settings = {"MOORING_PUBLIC_BASE_URL": BASE, "MOORING_SWEEP_INTERVAL": "24h"}
+    with running_operator(lab, kube, folder, **settings) as operator:
         mount(kube, shared)
         kubeconfig = gateway_kubeconfig(lab, folder)
         with running_gateways(lab, kubeconfig, shared, folder, "gateway") as (gateway,):

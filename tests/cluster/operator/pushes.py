@@ -8,7 +8,7 @@ import os
 import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -33,8 +33,9 @@ from tests.cluster.process import (
     start_operator,
     wait_ready,
 )
+from tests.cluster.token_life import fault
 
-GLOBAL = "user-default-global-secrets"
+GLOBAL, MAIN = "user-default-global-secrets", "refs/heads/main"
 _numbers = itertools.count(1)
 
 
@@ -131,6 +132,24 @@ class Shop:
             self.last = told["after"]
         return Pushed(told["after"], told["before"])
 
+    def announced(self, files: Mapping[str, str | None] | None = None, *, ref: str = MAIN, **more: Any) -> str:
+        """Push and record it; return the delivery. Nobody who looks by himself finds it before it is recorded."""
+        with self.unseen():
+            return self.tell(self.push(files, **more), ref=ref)
+
+    def delivered(self) -> Pushed:
+        """Push, and wait until a gateway has recorded it, which nobody who looks by himself comes before."""
+        with self.unseen():
+            pushed = self.push()
+            self.people.until("Project", self.name, _tells_of(pushed.sha), f"the record of {pushed.sha[:7]}")
+        return pushed
+
+    @contextmanager
+    def unseen(self) -> Iterator[None]:
+        """Have GitHub show the repository as it was, until the end of the block."""
+        with fault(self.hub, kind="lag", repository=self.repository):
+            yield
+
     def back_to(self, sha: str) -> Pushed:
         """Put the branch back by force to a commit that it had, and record nothing."""
         basic = base64.b64encode(f"x-access-token:{self.token}".encode()).decode()
@@ -145,7 +164,7 @@ class Shop:
         before, self.last = self.last, sha
         return Pushed(sha, before)
 
-    def tell(self, pushed: Pushed, *, delivery: str | None = None, ref: str = "refs/heads/main") -> str:
+    def tell(self, pushed: Pushed, *, delivery: str | None = None, ref: str = MAIN) -> str:
         """Record a push as the gateway does; return the delivery."""
         delivery = delivery or str(uuid.uuid4())
         now = datetime.now(UTC)
@@ -179,7 +198,7 @@ class Shop:
         assert found is not None
         return dict(found["spec"]["template"]["metadata"]["annotations"])
 
-    def ran(self, trigger: str, rollouts: int, sha: str, *, or_by: str | None = None) -> dict[str, Any]:
+    def ran(self, trigger: str, rollouts: int, sha: str) -> dict[str, Any]:
         """Wait until the Project is Ready after its so manieth rollout; return the revision."""
 
         def there(obj: Object | None) -> bool:
@@ -188,7 +207,7 @@ class Shop:
             ready: Object = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
             current = ready.get("observedGeneration") == (obj or {})["metadata"]["generation"]
             told = (newest.get("sha"), ready.get("status"), len(status.get("history") or ()))
-            return current and told == (sha, "True", rollouts) and newest.get("trigger") in {trigger, or_by}
+            return current and told == (sha, "True", rollouts) and newest.get("trigger") == trigger
 
         found = self.people.until("Project", self.name, there, f"rollout {rollouts} of {sha[:7]} ({trigger})")
         assert found is not None
@@ -229,3 +248,7 @@ class Shop:
         """Return what GitHub was asked about the repository after a mark, without what is the same in all paths."""
         place = f"/repositories/{self.repository_id}/"
         return [it["path"].partition(place)[2] for it in self.hub.journal(since) if place in it["path"]]
+
+
+def _tells_of(sha: str) -> Callable[[Object | None], bool]:
+    return lambda project: (((project or {}).get("status") or {}).get("push") or {}).get("sha") == sha

@@ -158,7 +158,7 @@ def test_what_it_sends_is_taken(site: Site, people: People, hub: Hub, fresh: Tok
     told = until_hooked(people)
     there = Repository.of(site, shop, hub.mark())
     with site.gateway():
-        pushed = shop.push()
+        pushed = shop.delivered()
         revision = shop.ran("Push", 2, pushed.sha)
         sent = hub.control("GET", f"/deliveries/{revision['delivery']}")["deliveries"]
         assert [(it["event"], it["status_code"]) for it in sent] == [("push", 202)]

@@ -224,7 +224,8 @@ def test_what_is_taken_back_is_gone_and_ended(
     if not other_stays:
         without(other)
     assert reaches(hub, kept) == ([lender.name("shop")] if other_stays else 401)
-    assert condition(other.get("Project", "shop") or {}, "Ready")["status"] == ("True" if other_stays else "False")
+    ready = "True" if other_stays else "False"
+    other.until("Project", "shop", lambda it: condition(it or {}, "Ready")["status"] == ready, f"Ready={ready}")
 
 
 MISSING: dict[Callable[[Lender, People], None], str] = {

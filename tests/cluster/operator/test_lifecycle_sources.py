@@ -75,9 +75,8 @@ def checkout(people: People, name: str) -> list[str]:
 def test_a_pin_is_told_kept_and_taken_back(people: People, hub: Hub, fresh: TokenMaker) -> None:
     shop = Shop.open(people, hub, fresh())
     first = shop.last
-    second = shop.push()
-    shop.tell(second)
-    shop.ran("Push", 2, second.sha)
+    shop.announced()
+    shop.ran("Push", 2, shop.last)
     people.patch("Project", "shop", {"spec": {"source": {"revision": first}}})
     pinned = people.until("Project", "shop", runs(3, "Rollback", first))
     assert pinned is not None
@@ -85,9 +84,9 @@ def test_a_pin_is_told_kept_and_taken_back(people: People, hub: Hub, fresh: Toke
     assert f"pinned to {first[:7]}" in condition(pinned, "SourceResolved")["message"]
 
     # What is pushed meanwhile is noted, told, and rolled out by nothing that happens to the pods.
-    last = shop.push()
-    shop.handled(shop.tell(last), 3)
-    shop.until_told("PushSkipped", last.sha[:7], "spec.source.revision")
+    shop.handled(shop.announced(), 3)
+    last = shop.last
+    shop.until_told("PushSkipped", last[:7], "spec.source.revision")
     people.patch("Project", "shop", {"metadata": {"annotations": {"mooring.dev/restart": "once"}}})
     people.until("Project", "shop", runs(4, "Manual", first))
 
@@ -106,11 +105,11 @@ def test_a_pin_is_told_kept_and_taken_back(people: People, hub: Hub, fresh: Toke
 
     # Un-pinned, it goes to the newest at once, and follows again.
     people.patch("Project", "shop", {"spec": {"source": {"revision": None}}})
-    free = people.until("Project", "shop", runs(5, "Spec", last.sha))
+    free = people.until("Project", "shop", runs(5, "Spec", last))
     assert free is not None
     assert "pinned" not in condition(free, "SourceResolved")["message"]
     assert "pinnedSha" not in free["status"]["source"]
-    guid = shop.tell(shop.push())
+    guid = shop.announced()
     assert shop.ran("Push", 6, shop.last)["delivery"] == guid
 
 
@@ -125,10 +124,10 @@ def test_another_branch_and_another_repository_by_name(people: People, hub: Hub,
     assert proof.ref == "refs/heads/side"
     # To the former branch: nobody even looks.
     mark = hub.mark()
-    shop.tell(shop.push(branch="main"))
+    shop.announced(branch="main")
 
     # A push waits for its quiet time, and the Project goes to another repository.
-    waits = shop.tell(shop.push({"src/side": "2"}, branch="side"), ref="refs/heads/side")
+    waits = shop.announced({"src/side": "2"}, branch="side", ref="refs/heads/side")
     assert [path for path in shop.asked(mark) if "main" in path] == []
     other = Shop.make(people, hub, shop.token, name="other", deploy={"auto": False})
     source = {"github": {"repository": other.repository}, "branch": None}
@@ -144,7 +143,7 @@ def test_another_branch_and_another_repository_by_name(people: People, hub: Hub,
 
     # And of the new one every push does.
     shop.repository, shop.repository_id = other.repository, other.repository_id
-    guid = shop.tell(shop.push())
+    guid = shop.announced()
     assert shop.ran("Push", 4, shop.last)["delivery"] == guid
     # Nothing was ever asked of the one repository about a commit of the other.
     assert not any(side.sha in path for path in other.asked(mark))

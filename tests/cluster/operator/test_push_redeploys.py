@@ -46,7 +46,7 @@ def test_a_push_redeploys_once_and_says_so_everywhere(shop: Open, mooring: Moori
     assert known is not None
     assert (known.repository_id, known.ref) == (it.repository_id, "refs/heads/main")
     before, mark = counted(mooring, "hook"), hub.mark()
-    guid = it.tell(it.push())
+    guid = it.announced()
     revision = it.ran("Push", 2, it.last)
     assert (revision["delivery"], revision["shortSha"]) == (guid, it.last[:7])
     status = it.status
@@ -75,7 +75,7 @@ def revision_before(it: Shop) -> str:
 def test_a_burst_is_one_rollout_of_the_last_push(shop: Open, hub: Hub) -> None:
     it = shop(deploy={"debounce": "1s"})
     mark = hub.mark()
-    told = [it.tell(it.push()) for _ in range(5)]
+    told = [it.announced() for _ in range(5)]
     assert it.ran("Push", 2, it.last)["delivery"] == told[-1]
     assert len([path for path in it.asked(mark) if "compare" in path]) == 1
     # The same push again under its own GUID, and under others: it is decided on, and rolls nothing.
@@ -90,10 +90,9 @@ def test_a_burst_is_one_rollout_of_the_last_push(shop: Open, hub: Hub) -> None:
 def test_there_and_back_again_rolls_nothing(shop: Open) -> None:
     it = shop(deploy={"debounce": "2s"})
     first = it.last
-    there = it.push()
-    it.tell(there)
-    back = it.back_to(first)
-    guid = it.tell(back)
+    with it.unseen():
+        it.tell(it.push())
+        guid = it.tell(it.back_to(first))
     status = it.handled(guid, 1)
     assert status["source"]["headSha"] == status["source"]["decidedSha"] == first
 
@@ -101,21 +100,19 @@ def test_there_and_back_again_rolls_nothing(shop: Open) -> None:
 def test_paths_and_words_that_skip(shop: Open) -> None:
     it = shop(source={"include": ["src/**"], "exclude": ["src/**/*.md"]})
     first = it.last
-    skipped = it.push({"docs/a": "1", "src/deep/a.md": "1"})
-    guid = it.tell(skipped)
+    guid = it.announced({"docs/a": "1", "src/deep/a.md": "1"})
     status = it.handled(guid, 1)
-    assert (status["source"]["decidedSha"], status["revision"]["sha"]) == (skipped.sha, first)
-    it.until_told("PushSkipped", skipped.sha[:7], "no path", guid)
+    assert (status["source"]["decidedSha"], status["revision"]["sha"]) == (it.last, first)
+    it.until_told("PushSkipped", it.last[:7], "no path", guid)
     # What else changes in the spec keeps the commit that runs.
     it.apply(source={"include": ["src/**", "lib/**"], "exclude": ["src/**/*.md"]}, workload={"image": "nginx:2"})
     assert it.ran("Spec", 2, first)["sha"] == first
-    word = it.push({"src/a": "word"}, message="Change\n\n[skip ci]")
-    status = it.handled(it.tell(word), 2)
-    assert (status["source"]["decidedSha"], status["revision"]["sha"]) == (word.sha, first)
-    it.until_told("PushSkipped", word.sha[:7], "[skip ci]")
+    status = it.handled(it.announced({"src/a": "word"}, message="Change\n\n[skip ci]"), 2)
+    assert (status["source"]["decidedSha"], status["revision"]["sha"]) == (it.last, first)
+    it.until_told("PushSkipped", it.last[:7], "[skip ci]")
     # Compared with what was decided last: what was passed over stays passed over.
-    it.handled(it.tell(it.push({"docs/a": "2"})), 2)
-    guid = it.tell(it.push({"lib/a": "1"}))
+    it.handled(it.announced({"docs/a": "2"}), 2)
+    guid = it.announced({"lib/a": "1"})
     assert it.ran("Push", 3, it.last)["delivery"] == guid
 
 
@@ -123,34 +120,34 @@ def test_a_rewound_branch_is_followed(shop: Open) -> None:
     it = shop(source={"include": ["nothing"]})
     first = it.last
     it.apply()
-    second = it.push()
-    it.tell(second)
-    it.ran("Push", 2, second.sha)
+    it.announced()
+    it.ran("Push", 2, it.last)
     # Nothing is listed as changed between a commit and its ancestor; yet what runs is not on the branch any more.
     it.apply(source={"include": ["nothing"]})
-    it.tell(it.back_to(first))
+    with it.unseen():
+        it.tell(it.back_to(first))
     it.ran("Push", 3, first)
 
 
 def test_a_push_that_waits_for_a_word(shop: Open, hub: Hub) -> None:
     it = shop(deploy={"auto": False})
     first = it.last
-    pushed = it.push()
-    guid = it.tell(pushed)
+    guid = it.announced()
+    pushed = it.last
     status = it.handled(guid, 1)
     assert {**status["pending"], "since": ""} == {
-        "sha": pushed.sha,
-        "shortSha": pushed.sha[:7],
+        "sha": pushed,
+        "shortSha": pushed[:7],
         "delivery": guid,
         "reason": "ManualDeploy",
         "since": "",
     }
-    assert (status["source"]["decidedSha"], status["source"]["headSha"]) == (first, pushed.sha)
+    assert (status["source"]["decidedSha"], status["source"]["headSha"]) == (first, pushed)
     ready = next(c for c in status["conditions"] if c["type"] == "Ready")
     assert (ready["status"], ready["reason"]) == ("True", "Ready")
-    it.until_told("PushWaits", pushed.sha[:7], guid)
+    it.until_told("PushWaits", pushed[:7], guid)
     it.apply(deploy={"auto": False}, annotations={"mooring.dev/redeploy": "now"})
-    revision = it.ran("Manual", 2, pushed.sha)
+    revision = it.ran("Manual", 2, pushed)
     assert revision["delivery"] == guid
     assert it.status.get("pending") is None
     assert it.status["source"]["redeploy"] == "now"
@@ -158,16 +155,14 @@ def test_a_push_that_waits_for_a_word(shop: Open, hub: Hub) -> None:
     it.apply(deploy={"auto": False}, annotations={"mooring.dev/redeploy": "again"})
     it.people.until("Project", "shop", lambda p: (p or {})["status"]["source"].get("redeploy") == "again", "noted")
     assert it.people.rollouts("shop") == 2
-    silent = it.push(message="[skip ci]")
-    it.handled(it.tell(silent), 2)
+    it.handled(it.announced(message="[skip ci]"), 2)
     it.apply(deploy={"auto": False}, annotations={"mooring.dev/redeploy": "third"})
-    it.ran("Manual", 3, silent.sha)
+    it.ran("Manual", 3, it.last)
     # What still waits when nobody's word is asked for any more is deployed.
-    last = it.push()
-    guid = it.tell(last)
+    guid = it.announced()
     it.handled(guid, 3)
     it.apply()
-    assert it.ran("Push", 4, last.sha)["delivery"] == guid
+    assert it.ran("Push", 4, it.last)["delivery"] == guid
 
 
 def test_a_push_that_an_app_tells_of(shop: Open, hub: Hub, people: People, mooring: Mooring) -> None:
@@ -182,7 +177,7 @@ def test_a_push_that_an_app_tells_of(shop: Open, hub: Hub, people: People, moori
     assert known is not None
     assert known.via.startswith("installation/")
     mark, before = hub.mark(), counted(mooring, "app")
-    guid = it.tell(it.push())
+    guid = it.announced()
     assert it.ran("Push", 2, it.last)["delivery"] == guid
     assert counted(mooring, "app") == before + 1
     asked = {
@@ -208,11 +203,10 @@ def test_pinned_and_unpinned(shop: Open) -> None:
     first = it.last
     it.apply(source={"revision": first})
     it.people.until("Project", "shop", lambda p: (p or {})["status"]["source"].get("pinnedSha") == first, "its pin")
-    pushed = it.push()
-    status = it.handled(it.tell(pushed), 1)
-    assert (status["source"]["headSha"], status["source"]["decidedSha"]) == (pushed.sha, first)
+    status = it.handled(it.announced(), 1)
+    assert (status["source"]["headSha"], status["source"]["decidedSha"]) == (it.last, first)
     it.apply()
-    it.ran("Spec", 2, pushed.sha)
+    it.ran("Spec", 2, it.last)
 
 
 def test_a_branch_that_goes_and_comes_back(shop: Open, people: People) -> None:

@@ -17,6 +17,7 @@ from tests.cluster.operator import pushes
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pushes import Pushed, Shop
 from tests.cluster.process import Mooring
+from tests.cluster.token_life import LONG_AGO
 
 GUIDS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 
@@ -97,13 +98,12 @@ def test_what_a_status_claims_is_not_rolled_out(shop: Callable[..., Shop], opera
     firsts = {name: it.last for name, it in shops.items()}
     for it in shops.values():
         it.ran("Create", 1, it.last)
-        it.tell(it.push())
+        it.announced()
     for name, it in shops.items():
         fork = {"owner": "mallory", "name": it.repository.partition("/")[2], "fork_of": it.repository}
         ((forked, _),) = hub.seed(repositories=[fork])["repositories"].items()
         pushed = hub.control("POST", "/push", {"repository": forked, "user": "mallory", "files": {"src/a": "evil"}})
-        # The second look at a new source may come between a push and the news of it.
-        it.ran("Push", 2, it.last, or_by="Poll")
+        it.ran("Push", 2, it.last)
         told[name] = claims(it.status, str(pushed["after"]), firsts[name])[name]
     for name, it in shops.items():
         forge(it, told[name])
@@ -164,16 +164,16 @@ def test_restarts_between_record_and_rollout(shop: Callable[..., Shop], operator
     stored, passed, idle = shop(name="stored"), shop(name="passed"), shop(name="idle")
     for it in (recorded, killed, stored, passed, idle):
         it.ran("Create", 1, it.last)
-    guid = killed.tell(killed.push())
+    guid = killed.announced()
     with operators.away(killed=True):
-        told = recorded.tell(recorded.push())
+        told = recorded.announced()
         # A revision that was stored and not applied looks like what somebody may have made up: GitHub is asked.
         leave_under_way(stored, GUIDS[0])
         # The same, and the branch has moved on since: the push behind that is the next one.
         leave_under_way(passed, GUIDS[1])
-        newer = passed.tell(passed.push())
+        newer = passed.announced()
         # Long after every gateway has known its proof.
-        forge(idle, {"source": {**idle.status["source"], "provenAt": "2026-01-01T00:00:00Z"}})
+        forge(idle, {"source": {**idle.status["source"], "provenAt": LONG_AGO}})
         version, mark = idle.project()["metadata"]["resourceVersion"], hub.mark()
     assert recorded.ran("Push", 2, recorded.last)["delivery"] == told
     assert killed.ran("Push", 2, killed.last)["delivery"] == guid

@@ -63,6 +63,13 @@ def source(it: Shop, **fields: Any) -> Object:
     return found
 
 
+def until_told(it: Shop, *actions: str) -> Object:
+    """Wait for these events; a Project that looks by itself may have known before."""
+    found = it.people.until("Project", it.name, lambda obj: told(obj) == list(actions), f"{actions}")
+    assert found is not None
+    return found
+
+
 def refused(it: Shop, reason: str) -> Object:
     """Wait until the source is refused."""
     return it.people.until_condition(it.name, "SourceResolved", "False", reason, seconds=SECONDS)
@@ -85,8 +92,8 @@ def url_of(it: Shop) -> str:
 def test_a_rename_changes_a_name_and_no_pod(shop: Shop) -> None:
     before, former, mark = pods(shop), shop.repository, shop.hub.mark()
     happens(shop, "rename", name=f"{former.partition('/')[2]}-2")
-    found = source(shop, fullName=f"{former}-2", specName=former, repositoryId=shop.repository_id)
-    assert told(found) == ["renamed"]
+    source(shop, fullName=f"{former}-2", specName=former, repositoryId=shop.repository_id)
+    found = until_told(shop, "renamed")
     line = found["status"]["deliveries"][0]
     assert (line["event"], line["action"], line["sender"]) == ("repository", "renamed", "alice")
     assert "push" not in found["status"]
@@ -94,7 +101,7 @@ def test_a_rename_changes_a_name_and_no_pod(shop: Shop) -> None:
     assert (pods(shop), url_of(shop)) == (before, former)
     # A push finds the branch by the repository's id, and new pods fetch it by its present name.
     shop.repository = f"{former}-2"
-    pushed = shop.push()
+    pushed = shop.delivered()
     assert shop.ran("Push", 2, pushed.sha)["sha"] == pushed.sha
     assert url_of(shop) == f"{former}-2"
     # One question for one event, however many runs there were; GitHub leads from the former name to the repository.
@@ -166,21 +173,20 @@ def test_a_transfer_is_followed(shop: Shop, hub: Hub) -> None:
     account, before = make_account(hub), pods(shop)
     happens(shop, "transfer", owner=account.login)
     name = shop.repository.partition("/")[2]
-    found = source(shop, fullName=f"{account.login}/{name}", repositoryId=shop.repository_id)
-    assert told(found) == ["transferred"]
+    source(shop, fullName=f"{account.login}/{name}", repositoryId=shop.repository_id)
+    found = until_told(shop, "transferred")
     assert condition(found, "Ready")["status"] == "True"
     assert (pods(shop), shop.people.rollouts(shop.name)) == (before, 1)
     shop.repository = f"{account.login}/{name}"
-    pushed = shop.push()
+    pushed = shop.delivered()
     shop.ran("Push", 2, pushed.sha)
 
 
 def test_a_repository_that_is_deleted(shop: Shop, hub: Hub) -> None:
     before = pods(shop)
     happens(shop, "delete")
-    # A Project that looks by itself may learn of it first.
     refused(shop, "RepositoryNotFound")
-    shop.people.until("Project", shop.name, lambda obj: told(obj) == ["deleted"], "the news of its end")
+    until_told(shop, "deleted")
     assert (pods(shop), shop.people.rollouts(shop.name)) == (before, 1)
 
 
@@ -201,8 +207,8 @@ def covered(people: People, site: Site, hub: Hub) -> Shop:
 def test_an_app_tells_its_installation_and_its_projects(covered: Shop, site: Site, hub: Hub) -> None:
     it, before = covered, pods(covered)
     happens(it, "rename", name="store")
-    found = source(it, fullName=it.repository.replace("/shop", "/store"), specName=it.repository)
-    assert told(found) == ["renamed"]
+    source(it, fullName=it.repository.replace("/shop", "/store"), specName=it.repository)
+    found = until_told(it, "renamed")
     installation = it.people.get("GitHubInstallation", "it")
     assert installation is not None
     assert installation["status"]["hint"]["delivery"] == found["status"]["deliveries"][0]["delivery"]

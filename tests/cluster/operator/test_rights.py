@@ -329,7 +329,7 @@ def be_in_the_way(people: People, hub: Hub) -> None:
     people.apply("Project", "stuck", stuck)
     people.until("Project", "stuck", lambda project: "no node takes it" in str(project), "the reason")
     people.secret("slow", hub.token("slow", "bob"))
-    with slow(hub, "*/user") as is_asked:
+    with slow(hub, "*/user", 2) as is_asked:
         people.apply("Project", "slow", {"token": {"secretRef": {"name": "slow"}}, "workload": {"image": "nginx"}})
         until(is_asked, "a question who owns the token")
         people.patch("Project", "slow", {"metadata": {"annotations": {"example.com/touched": "now"}}})

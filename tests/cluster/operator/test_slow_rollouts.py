@@ -39,6 +39,8 @@ def test_pods_that_may_not_be_made_end_the_rollout_and_the_history_says_so(peopl
     people.apply("Project", "large", {"workload": WORKLOAD})
     people.until_condition("large", "Ready", "True", "Ready")
     people.create("ResourceQuota", {"metadata": {"name": "one-pod"}, "spec": {"hard": {"pods": "1"}}})
+    # Before its controller has counted, a quota refuses nothing.
+    people.until("ResourceQuota", "one-pod", lambda quota: bool(((quota or {}).get("status") or {}).get("used")))
     people.apply("Project", "large", {"workload": {**WORKLOAD, "command": ["serve"]}})
     found = people.until_condition("large", "Stalled", "True", "RolloutFailed")
     assert "exceeded quota" in ready(found)["message"]

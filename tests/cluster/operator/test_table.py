@@ -25,7 +25,7 @@ WORKLOAD = {"image": "nginx", "replicas": 0}
 # Never empty: the API server makes null of a spec whose last applied field is taken away, and refuses it.
 SPEC = {"displayName": "Alice"}
 # Seconds that an expiring token lives: long enough for all Projects to have got it.
-LIFE = 6
+LIFE = 15
 
 
 class Shared(Enum):

@@ -37,9 +37,9 @@ from tests.cluster.token_life import (
 )
 
 # Seconds: long enough for a window that is wider than what a replacement takes.
-SHORT_LIFE = 15
+SHORT_LIFE = 30
 # What a replacement itself may take, on a busy machine.
-TAKES = 1.5
+TAKES = 3.0
 # Seconds that a deletion may wait for a GitHub that is away, and what it may take beside.
 PATIENCE_FOR_GITHUB = 30.0
 TAKES_TO_END = 8.0

@@ -17,7 +17,7 @@ from aiohttp import web
 
 from tests.lab.github.running import CONTROL_TOKEN, GitHub
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:

@@ -94,8 +94,8 @@ class GitHub:
         """Call the control API; anything but success fails the test."""
         headers = {"Authorization": f"Bearer {CONTROL_TOKEN}"}
         # No TLS here, but without a context httpx would read all of the machine's authorities each time.
-        client = httpx.AsyncClient(base_url=self.control_url, headers=headers, verify=self.trust, trust_env=False)
-        async with client:
+        about: dict[str, Any] = {"base_url": self.control_url, "headers": headers, "verify": self.trust}
+        async with httpx.AsyncClient(**about, trust_env=False, timeout=30) as client:
             answer = await client.request(method, path, json=body)
         assert answer.is_success, answer.text
         return answer.json()

@@ -155,7 +155,7 @@ async def test_a_doubled_delivery(forge: Forge, receiver: Receiver) -> None:
 
 async def test_a_late_delivery_comes_after_later_ones(forge: Forge, receiver: Receiver) -> None:
     await seeded(forge, receiver)
-    await forge.fault("late", seconds=0.3, count=1)
+    await forge.fault("late", seconds=2, count=1)
     first, second = await push(forge, "1"), await push(forge, "2")
     assert [(await receiver.next()).payload["after"] for _ in range(2)] == [second, first]
 
@@ -205,7 +205,7 @@ async def test_a_replica_lags_until_it_is_told(forge: Forge) -> None:
 async def test_a_replica_lags_by_seconds(forge: Forge) -> None:
     token = await seeded(forge)
     before = await head(forge, token)
-    await forge.fault("lag", seconds=0.5)
+    await forge.fault("lag", seconds=2)
     after = await push(forge, "1")
     assert await head(forge, token) == before
 

@@ -116,7 +116,7 @@ class Bench:
     async def status(self, path: str, token: str) -> int:
         """Return the status that a plain client gets."""
         trust = ssl.create_default_context(cafile=str(self.server.ca_file))
-        async with httpx.AsyncClient(verify=trust, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=30) as client:
             answer = await client.get(self.origin.api_url + path, headers={"Authorization": f"Bearer {token}"})
         return answer.status_code
 

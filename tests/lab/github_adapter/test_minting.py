@@ -137,7 +137,7 @@ FAILING: list[tuple[str, dict[str, Any], int]] = [
 async def test_failures(bench: Bench, kind: str, spec: dict[str, Any], made: int) -> None:
     """Transient; whether GitHub has made a token or not, it is asked for no other one by itself."""
     world = await app_world(bench)
-    adapted = bench.adapt(limits=replace(LIMITS, total_timeout=1.0))
+    adapted = bench.adapt(limits=replace(LIMITS, total_timeout=2.0) if kind == "latency" else LIMITS)
     await bench.fault(kind, path=world.token_path, count=1, **spec)
     found = await trouble(world.mint(adapted.adapter))
     assert (type(found), found.reason) == (Transient, Reason.GITHUB_UNAVAILABLE)

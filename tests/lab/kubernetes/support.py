@@ -52,7 +52,7 @@ def _listeners() -> list[tuple[int, str]]:
     return [(int(row[1].rpartition(":")[2], 16), row[9]) for row in rows if row[3] == LISTEN]
 
 
-def until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     """Wait for a condition of somebody else's making; fail with its name."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -62,7 +62,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 15.0) -> 
 
 def assert_gone(directory: Path, ports: set[int]) -> None:
     """No process and no port of the lab is left."""
-    until(lambda: not processes_of(directory), f"every process of {directory} ends", 10)
+    until(lambda: not processes_of(directory), f"every process of {directory} ends")
     assert not ports & taken_ports()
 
 

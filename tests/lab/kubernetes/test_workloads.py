@@ -33,7 +33,7 @@ def test_a_deployment_becomes_available_through_its_init_containers(simulated: L
     steps = [{"name": name, "image": "example.test/step:1"} for name in ("first", "second")]
     client.create(DEPLOYMENTS, deployment("web", initContainers=steps))
     path = f"{DEPLOYMENTS}/web"
-    until(lambda: conditions(client.get(path)).get("Available") == "True", "the Deployment is Available", 10)
+    until(lambda: conditions(client.get(path)).get("Available") == "True", "the Deployment is Available")
     for pod in pods(client, "web"):
         status = pod["status"]
         assert status["phase"] == "Running"
@@ -45,7 +45,7 @@ def test_a_deployment_becomes_available_through_its_init_containers(simulated: L
         assert status["hostIP"]
 
     client.request("DELETE", f"{path}?propagationPolicy=Foreground")
-    until(lambda: client.get(path) is None and not pods(client, "web"), "the Deployment and its pods are gone", 10)
+    until(lambda: client.get(path) is None and not pods(client, "web"), "the Deployment and its pods are gone")
 
 
 def test_a_pod_with_a_finalizer_stays_until_it_is_lifted(simulated: Lab) -> None:

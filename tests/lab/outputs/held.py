@@ -49,7 +49,8 @@ async def seeded(server: Server) -> dict[str, str]:
 async def control(server: Server, method: str, path: str, body: Any = None) -> Any:
     """Call the control API; anything but success fails the test."""
     headers = {"Authorization": f"Bearer {CONTROL_TOKEN}"}
-    async with httpx.AsyncClient(base_url=server.addresses.control, headers=headers, trust_env=False) as client:
+    url = server.addresses.control
+    async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False, timeout=30) as client:
         answer = await client.request(method, path, json=body)
     assert answer.is_success, answer.text
     return answer.json()

@@ -169,8 +169,8 @@ def test_a_long_text_is_cut_and_a_secret_at_the_cut_is_not_shown_in_part() -> No
     ],
 )
 def test_no_text_takes_long(text: str) -> None:
-    started = time.perf_counter()
+    started = time.process_time()
 
     redact(text * (LONGEST // len(text)))
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1

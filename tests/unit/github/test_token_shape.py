@@ -83,10 +83,10 @@ def test_what_is_taken_is_plain(value: bytes) -> None:
 
 def test_long_values_are_read_in_linear_time() -> None:
     """Shapes are bounded before they are matched, and text is blotted out without backtracking."""
-    started = time.perf_counter()
+    started = time.process_time()
     assert token_shape.parse(b"ghs_" + b"a." * 5_000_000) is None
     token_shape.redact("ghp_" * 100_000 + "!")
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_redaction() -> None:

@@ -130,12 +130,12 @@ def test_texts_that_are_refused(text: str, where: str) -> None:
 
 def test_hostile_texts_are_refused_quickly() -> None:
     bomb = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"{n}: &{n} [*a,*a,*a,*a]\n" for n in "bcdefgh")
-    started = time.perf_counter()
+    started = time.process_time()
 
     for text in (bomb, "[" * 100_000, "{a: " * 60_000, "x" * (MAXIMUM_BYTES + 1), "é" * (MAXIMUM_BYTES // 2 + 1)):
         assert len(problems(text)) == 1
 
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_one_account_is_lent_to_a_namespace_once() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http.client import HTTPConnection
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -45,12 +46,13 @@ WARNED: dict[str, tuple[Change | None, int]] = {
 def test_the_commands(place: Place, desk: Desk, people: People, hub: Hub, fresh: TokenMaker) -> None:
     service = render({})["Service/mooring-gateway"]
     place.system.create("Service", service)
-    # Of somebody who may make no webhook: of his push nothing but the annotation tells.
-    shop = Shop.open(people, hub, fresh("bob"))
+    # Of a push, more may tell than the annotation: here they only have it wait.
+    shop = Shop.open(people, hub, fresh(), deploy={"auto": False})
     try:
-        with Ports() as ports:
-            local = ports.free()
-        with place.reader(desk, RUN_HERE, PAGE, {"8080": str(local), "team-a": people.namespace}) as reader:
+        with ExitStack() as stack:
+            local = stack.enter_context(Ports()).free()
+            words = {"8080": str(local), "team-a": people.namespace}
+            reader = stack.enter_context(place.reader(desk, RUN_HERE, PAGE, words))
             with reader.keeps("service/mooring-gateway", until="Forwarding from"):
                 # What comes by the tunnel is judged like all else.
                 wrong: tuple[dict[str, str], str, str] = ({"zen": "x"}, "wrong", "ping")
@@ -151,5 +153,5 @@ def who_sends_is_told_by_trusted_proxies_alone(behind: Gateway, path: str) -> No
         assert 429 in answers
         assert answers.index(429) >= int(at_once)
         assert post(other, {"zen": "x"}, "wrong", "ping", path)[0] == 401
-        # By a second proxy of the chain it is the same address.
-        assert post(chain, {"zen": "x"}, "wrong", "ping", path)[0] == 429
+        # By a second proxy of the chain it is the same address, which may have one more each second.
+        assert 429 in [post(chain, {"zen": "x"}, "wrong", "ping", path)[0] for _ in range(int(at_once))]

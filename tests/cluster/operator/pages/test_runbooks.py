@@ -34,12 +34,12 @@ FORWARDED = "Forwarding from"
 
 
 @pytest.fixture
-def ports() -> dict[str, str]:
-    """Return the words for ports of this machine that are free, in place of those that the pages use."""
+def ports() -> Iterator[dict[str, str]]:
+    """Return the words for ports of this machine that nobody else gets, in place of those that the pages use."""
     with Ports() as found:
         free = {port: found.free() for port in (8081, 8082)}
-    led = {str(port): f"{local}:{port}" for port, local in free.items()}
-    return led | {f"{LOOPBACK}:{port}": f"{LOOPBACK}:{local}" for port, local in free.items()}
+        led = {str(port): f"{local}:{port}" for port, local in free.items()}
+        yield led | {f"{LOOPBACK}:{port}": f"{LOOPBACK}:{local}" for port, local in free.items()}
 
 
 @pytest.mark.usefixtures("trouble")
