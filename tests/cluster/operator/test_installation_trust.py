@@ -37,7 +37,7 @@ from tests.cluster.operator.apps import (
     signed_by,
 )
 from tests.cluster.process import SYSTEM, Mooring, policy, running_operator
-from tests.cluster.token_life import LONG_AGO
+from tests.cluster.token_life import proven_long_ago
 
 KIND = "GitHubInstallation"
 OPERATORS_APP = "mooring-github-app"
@@ -428,7 +428,7 @@ def test_after_a_restart_nobody_gets_what_another_had(
     assert condition(consumer.settled("vault"), "Ready")["status"] == "True"
     lent = data_of(consumer.get("Secret", str(clone_secret(consumer, "vault"))))["token"]
     mooring.kill()
-    consumer.patch("Project", "vault", {"status": {"source": {"provenAt": LONG_AGO}}}, subresource="status")
+    proven_long_ago(consumer, "vault")
     since = hub.mark()
     with running_operator(lab, kube, folder) as second:
         owner.people.patch(KIND, "it", {"metadata": {"annotations": {"looked": "at"}}})

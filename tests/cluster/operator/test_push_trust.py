@@ -17,7 +17,7 @@ from tests.cluster.operator import pushes
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pushes import Pushed, Shop
 from tests.cluster.process import Mooring
-from tests.cluster.token_life import LONG_AGO
+from tests.cluster.token_life import proven_long_ago
 
 GUIDS = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
 
@@ -173,7 +173,7 @@ def test_restarts_between_record_and_rollout(shop: Callable[..., Shop], operator
         leave_under_way(passed, GUIDS[1])
         newer = passed.announced()
         # Long after every gateway has known its proof.
-        forge(idle, {"source": {**idle.status["source"], "provenAt": LONG_AGO}})
+        proven_long_ago(idle.people, idle.name)
         version, mark = idle.project()["metadata"]["resourceVersion"], hub.mark()
     assert recorded.ran("Push", 2, recorded.last)["delivery"] == told
     assert killed.ran("Push", 2, killed.last)["delivery"] == guid

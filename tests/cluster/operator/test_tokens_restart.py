@@ -26,7 +26,6 @@ from tests.cluster.process import (
 )
 from tests.cluster.token_life import (
     INSTALLATION,
-    LONG_AGO,
     OUTPUT,
     PROJECT,
     Holder,
@@ -35,6 +34,7 @@ from tests.cluster.token_life import (
     life,
     moved_clock,
     once_each,
+    proven_long_ago,
     time_there,
     until,
     version_of,
@@ -96,8 +96,7 @@ def test_a_restart_with_fresh_tokens_makes_and_writes_nothing(
     names = (OUTPUT, holder.clone_name())
     tokens = {name: holder.token(name) for name in names}
     place.mooring.kill()
-    # A source that was proven just now is looked at again soon after a start, with a token for that.
-    people.patch("Project", PROJECT, {"status": {"source": {"provenAt": LONG_AGO}}}, subresource="status")
+    proven_long_ago(people)
     since = hub.mark()
     # Nothing is let through unseen.
     cut = place.watched(people.namespace)

@@ -235,7 +235,7 @@ async def test_accounts_that_cannot_be_changed(cast: Cast, forge: Forge) -> None
 
 
 async def test_a_thousand_installations_are_seeded_quickly(github: GitHub, key: Key) -> None:
-    started = time.monotonic()
+    started = time.process_time()
     made = await github.seed(
         {
             "users": [{"login": "ann"}],
@@ -245,7 +245,7 @@ async def test_a_thousand_installations_are_seeded_quickly(github: GitHub, key: 
             "installations": [{"app": "ship", "account": "team-{n}", "count": 1000, "repositories": ["app"]}],
         }
     )
-    assert time.monotonic() - started < 30
+    assert time.process_time() - started < 5
     assert len({found["id"] for found in made["installations"]}) == len(made["organizations"]) == 1000
     last = made["installations"][-1]
     assert last["account"] == "team-1000"
