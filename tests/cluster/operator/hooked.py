@@ -19,11 +19,12 @@ from mooring.domain.names import WEBHOOK_KEY, WEBHOOK_SECRET
 from mooring.domain.webhooks.keys import hook_path_id, hook_secrets
 from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.gateway.site import post
-from tests.cluster.harness import Hub, Object, People
+from tests.cluster.harness import Hub, Object
 from tests.cluster.operator.apps import LabApp
 from tests.cluster.operator.pushes import Shop, keys_of
 from tests.cluster.operator.webhooks import BASE, url_of
 from tests.cluster.process import SYSTEM, Gateway, Mooring, gateway_kubeconfig, running_gateways, running_operator
+from tests.cluster.token_life import until
 
 # Of a test's own probes, which GitHub does not make.
 PROBE = "probe"
@@ -49,7 +50,7 @@ class Site:
         about: dict[str, Any] = {"origin": self.hub.api_url, "repository_id": shop.repository_id}
         path = f"/webhooks/github/{hook_path_id(keys, namespace=namespace, **about)}"
         (secret, *_) = hook_secrets(keys, namespace=namespace, **about)
-        self._until_known(shop.repository_id, secret, path)
+        self._until_known(shop.repository, shop.repository_id, secret, path)
         config = {"url": self.gateway.url + path, "secret": secret, "content_type": "json"}
         body = {"events": list(events or ("push", "repository")), "config": config}
         with httpx.Client(verify=ssl.create_default_context(cafile=self.hub.ca_file), trust_env=False) as client:
@@ -62,24 +63,34 @@ class Site:
         assert answer.status_code == 201, answer.text
         return int(answer.json()["id"])
 
-    def watch_app(self, people: People, app: LabApp, secret: str, repository_id: int, name: str = "it") -> None:
-        """Enter at GitHub where an App's webhooks go, once the gateway knows the App."""
-        found = people.until("GitHubInstallation", name, lambda obj: url_of(obj) is not None, "the address of webhooks")
+    def watch_app(self, shop: Shop, app: LabApp, secret: str) -> None:
+        """Enter at GitHub where the webhooks of an App go, once the gateway knows its installation `it`."""
+        people = shop.people
+        found = people.until("GitHubInstallation", "it", lambda obj: url_of(obj) is not None, "the address of webhooks")
         path = str(url_of(found)).removeprefix(BASE)
-        self._until_known(repository_id, secret, path)
+        self._until_known(shop.repository, shop.repository_id, secret, path)
         self.hub.control("POST", f"/apps/{app.slug}/webhook", {"url": self.gateway.url + path, "secret": secret})
 
-    def _until_known(self, repository_id: int, secret: str, path: str) -> None:
-        """Wait until the gateway records what comes to an address about a repository."""
+    def _until_known(self, repository: str, repository_id: int, secret: str, path: str) -> None:
+        """Wait until the gateway records what comes to an address about a repository.
+
+        The operator asks GitHub what a recorded probe meant. That is over, too: a test counts such questions.
+        """
+        mark = self.hub.mark()
         probe = {"action": "edited", "repository": {"id": repository_id}}
         deadline = time.monotonic() + PATIENCE
         while (told := post(self.gateway.url, probe, secret, "repository", path, PROBE))[1] not in KNOWN:
             assert time.monotonic() < deadline, (told, self.gateway.log[-4000:])
             self.mount()
             time.sleep(0.1)
+        until(lambda: _is_asked(self.hub, mark, repository), f"the question after {repository}")
 
 
 KNOWN = frozenset({"recorded", "duplicate"})
+
+
+def _is_asked(hub: Hub, since: int, repository: str) -> bool:
+    return any(entry["path"].endswith(f"/repos/{repository}") for entry in hub.journal(since))
 
 
 def mount(kube: Kube, folder: Path) -> None:

@@ -200,8 +200,9 @@ def covered(people: People, site: Site, hub: Hub) -> Shop:
     refer(people, "shop", f"{account.login}/shop")
     people.until_condition("shop", "Ready", "True", "Ready")
     repository = account.repositories["shop"]
-    site.watch_app(people, app, SECRET, repository)
-    return Shop(people, hub, f"{account.login}/shop", repository, "", "", installation=number)
+    shop = Shop(people, hub, f"{account.login}/shop", repository, "", "", installation=number)
+    site.watch_app(shop, app, SECRET)
+    return shop
 
 
 def test_an_app_tells_its_installation_and_its_projects(covered: Shop, site: Site, hub: Hub) -> None:
