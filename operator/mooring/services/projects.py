@@ -336,7 +336,8 @@ class Projects:
         fields = {**rules.source_fields(outcome), "revision": revisions.as_newest(revision)}
         fields["observedGeneration"] = seen.generation
         since = seen.told_of(revision)
-        seen.obj = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
+        conditions = rules.conditions(outcome)
+        seen.obj = await statuses.write(self._platform, seen.obj, fields, conditions, overtaken=seen.overtaken)
         self._beliefs.stored(seen.obj, revision)
         self._platform.herald.tell(seen.obj, warning=False, reason=Happened.ROLLOUT_STARTED.value, message=message)
         facts = {"commit": revision.sha, "trigger": revision.trigger, "delivery": revision.delivery}
@@ -408,7 +409,8 @@ class Projects:
             if not revisions.history_stands(history, seen.history, known, outcome.rollout):
                 fields["history"] = revisions.history_field(history, known, outcome.rollout)
         waited = (seen.status.get("pending") or {}).get("sha")
-        stored = await statuses.write(self._platform, seen.obj, fields, rules.conditions(outcome))
+        conditions = rules.conditions(outcome)
+        stored = await statuses.write(self._platform, seen.obj, fields, conditions, overtaken=seen.overtaken)
         for happened, message in seen.tidings(waited):
             self._platform.herald.tell(stored, warning=False, reason=happened.value, message=message)
 

@@ -126,6 +126,18 @@ class Seen:
         running = (self.status.get("revision") or {}).get("sha")
         self.held = not carried_out and self.source is not None and running not in (None, self.source.sha)
 
+    def overtaken(self, newer: Object) -> bool:
+        """Tell whether a push was recorded while the branch was read for no push: that one decides on what was found.
+
+        Else its commit would be rolled out as something that nobody told of. What is stored already stays.
+        """
+        verdict = self.look.verdict if self.look is not None else None
+        if verdict is None or verdict.trigger not in {None, Trigger.POLL}:
+            return False
+        source, state = self.status.get("source") or {}, verdict.state
+        is_found = state.head != source.get("headSha") and state.delivery == source.get("delivery")
+        return is_found and (newer.get("status") or {}).get("push") != self.status.get("push")
+
     def told_of(self, revision: RevisionStatus) -> Told | None:
         """Return since when it is known of the push that led to a revision, and by what; None: there was none."""
         push = self.status.get("push") or {}

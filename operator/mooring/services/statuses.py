@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from mooring.domain.conditions import Wanted, merge
@@ -14,8 +14,23 @@ from mooring.services.platform import Platform
 from mooring.services.store import key_of
 from mooring.services.token_states import TokenState
 
+# Tells whether a newer version of an object asks to decide anew, though only the gateway wrote meanwhile.
+Overtaken = Callable[[Object], bool]
 
-async def write(platform: Platform, obj: Object, fields: Mapping[str, Any], wanted: Iterable[Wanted]) -> Object:
+
+def never(_: Object) -> bool:
+    """Say that what was decided stands, whatever is recorded meanwhile."""
+    return False
+
+
+async def write(
+    platform: Platform,
+    obj: Object,
+    fields: Mapping[str, Any],
+    wanted: Iterable[Wanted],
+    *,
+    overtaken: Overtaken = never,
+) -> Object:
     """Store what differs, held to the object as it was seen, and return the object as it is then."""
     wanted = list(wanted)
     metadata, before = obj["metadata"], obj.get("status") or {}
@@ -27,7 +42,7 @@ async def write(platform: Platform, obj: Object, fields: Mapping[str, Any], want
     patch = changed_fields(before, {**fields, "conditions": conditions})
     if not patch:
         return obj
-    stored = await _store(platform, obj, patch)
+    stored = await _store(platform, obj, patch, overtaken)
     platform.store.put(stored)
     if token is not None and token.status is False and token.reason.value != _reason(known):
         platform.audit.record(
@@ -42,13 +57,13 @@ async def write(platform: Platform, obj: Object, fields: Mapping[str, Any], want
     return stored
 
 
-async def _store(platform: Platform, obj: Object, patch: Mapping[str, Any]) -> Object:
+async def _store(platform: Platform, obj: Object, patch: Mapping[str, Any], overtaken: Overtaken) -> Object:
     """Write, once more where the gateway alone was faster: else pushes without end would keep everything else away."""
     try:
         return await _write_onto(platform, obj, patch)
     except Changed:
         newer = await refresh(platform, obj)
-        if newer is None or not differ_in_records_alone(obj, newer):
+        if newer is None or not differ_in_records_alone(obj, newer) or overtaken(newer):
             raise
     try:
         return await _write_onto(platform, newer, patch)

@@ -11,10 +11,11 @@ from lab import Lab
 from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, People
 from tests.cluster.operator import pushes
-from tests.cluster.operator.apps import install, make_app, put_app
+from tests.cluster.operator.apps import install, make_app, put_app, slow
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pushes import Shop
 from tests.cluster.process import Mooring
+from tests.cluster.token_life import until
 
 Open = Callable[..., Shop]
 
@@ -95,6 +96,15 @@ def test_there_and_back_again_rolls_nothing(shop: Open) -> None:
         guid = it.tell(it.back_to(first))
     status = it.handled(guid, 1)
     assert status["source"]["headSha"] == status["source"]["decidedSha"] == first
+
+
+def test_a_push_that_comes_while_the_branch_is_read_is_a_push(shop: Open, hub: Hub) -> None:
+    """The look after a proof is shown its commit before the operator was told of it."""
+    it = shop()
+    with slow(hub, f"*/repositories/{it.repository_id}/git/ref/*", seconds=2.0) as is_asked:
+        until(is_asked, "the second look")
+        guid = it.tell(it.push())
+    assert it.ran("Push", 2, it.last)["delivery"] == guid
 
 
 def test_paths_and_words_that_skip(shop: Open) -> None:

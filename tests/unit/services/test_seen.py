@@ -112,6 +112,29 @@ def test_what_people_are_told(
         assert "d1" in message
 
 
+FOUND = State(head=B, decided=B, deployed=B, delivery=None)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "push", "overtaken"),
+    [
+        (Verdict(FOUND, Trigger.POLL), "d2", True),
+        (Verdict(FOUND, skipped="no path"), "d2", True),
+        (Verdict(replace(FOUND, delivery="d0"), Trigger.POLL), "d2", False),  # it is about a push that was recorded
+        (Verdict(FOUND, Trigger.MANUAL), "d2", False),  # somebody's word
+        (Verdict(FOUND, Trigger.POLL), "d0", False),
+        (Verdict(replace(FOUND, head=A)), "d2", False),  # nothing was found, or it is stored already
+        (None, "d2", False),
+    ],
+)
+def test_a_push_that_comes_while_the_branch_is_read_decides(
+    verdict: Verdict | None, push: str, *, overtaken: bool
+) -> None:
+    run = seen(Look(FACTS, NEW, None, verdict), push={"delivery": "d0"})
+    newer = World().project(push={"delivery": push})
+    assert run.overtaken(newer) is overtaken
+
+
 def test_the_soonest_moment_counts() -> None:
     run = seen(None)
     run.look_at(None)

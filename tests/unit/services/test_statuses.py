@@ -58,13 +58,13 @@ def made_again(obj: Object) -> None:
     obj["metadata"]["uid"] = "another"
 
 
-async def write(*others: Callable[[Object], object]) -> Shelf:
+async def write(*others: Callable[[Object], object], overtaken: statuses.Overtaken = statuses.never) -> Shelf:
     shelf: Any = Shelf(*others)
     herald: Any = SimpleNamespace(tell=lambda *_, **__: None)
     seen = copy.deepcopy(shelf.live)
     at = platform(cluster=shelf, herald=herald)
     try:
-        stored = await statuses.write(at, seen, {"url": "https://shop.example.com"}, ())
+        stored = await statuses.write(at, seen, {"url": "https://shop.example.com"}, (), overtaken=overtaken)
     except Changed:
         # What is there by now is known for the next run.
         shelf.stored = None
@@ -82,6 +82,19 @@ async def test_a_gateway_that_was_faster_delays_nothing() -> None:
     assert shelf.stored == shelf.live
     assert (shelf.live["status"]["url"], shelf.live["status"]["push"]["delivery"]) == ("https://shop.example.com", "d2")
     assert shelf.reads == 1
+
+
+async def test_what_a_record_overtakes_is_decided_anew() -> None:
+    shown: list[Object] = []
+
+    def overtaken(newer: Object) -> bool:
+        shown.append(newer)
+        return True
+
+    shelf: Any = await write(records, overtaken=overtaken)
+    assert shelf.stored is None
+    assert "url" not in shelf.live["status"]
+    assert [newer["status"]["push"] for newer in shown] == [{"delivery": "d2"}]
 
 
 @pytest.mark.parametrize(
