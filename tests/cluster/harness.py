@@ -198,6 +198,35 @@ class People:
         assert found is not None
         return found
 
+    def until_ready(self, name: str, *, kind: str = "Project", seconds: float = PATIENCE) -> Object:
+        """Wait until an object is Ready by its newest spec, whatever was said of it before."""
+
+        def there(obj: Object | None) -> bool:
+            told = condition(obj or {}, "Ready")
+            return told.get("status") == "True" and told["observedGeneration"] == (obj or {})["metadata"]["generation"]
+
+        found = self.until(kind, name, there, "Ready", seconds=seconds)
+        assert found is not None
+        return found
+
+    def until_event(self, name: str, reason: str, *parts: str) -> None:
+        """Wait for an Event about an object whose message has all these parts."""
+
+        def is_it(event: Object) -> bool:
+            of_it = (event.get("reason"), event.get("regarding", {}).get("name")) == (reason, name)
+            return of_it and all(part in event.get("note", "") for part in parts)
+
+        path = self.path("Event")
+        status, body = self.kube.request("GET", path)
+        assert status == 200, body
+        if any(is_it(event) for event in body["items"]):
+            return
+        query = f"watch=true&timeoutSeconds={round(PATIENCE)}&resourceVersion={body['metadata']['resourceVersion']}"
+        with self.kube.watch(f"{path}?{query}") as events:
+            if any(is_it(event["object"]) for event in events):
+                return
+        pytest.fail(f"there was no Event {reason} about {self.namespace}/{name} with {parts}")
+
     def workload_token(self, project: str) -> str | None:
         """Return the token that the pods of a Project get, by way of the Deployment and the Secret that it names."""
         deployment = self.get("Deployment", f"{project}-default")

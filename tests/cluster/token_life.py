@@ -90,8 +90,7 @@ class Holder:
         if project:
             holder.make_project()
             holder.people.until_condition(PROJECT, "Ready", "True", "Ready")
-        found = holder.people.settled("acme", kind=INSTALLATION)
-        assert condition(found, "Ready")["status"] == "True", found["status"]
+        holder.people.until_ready("acme", kind=INSTALLATION)
         return holder
 
     def apply(self, **more: Any) -> None:

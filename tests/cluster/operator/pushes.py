@@ -22,7 +22,7 @@ from mooring.domain.webhooks.events import Push
 from mooring.domain.webhooks.following import Followed, followed
 from mooring.domain.webhooks.keys import Keys, parse
 from mooring.domain.webhooks.recording import Arrival, record
-from tests.cluster.conftest import PATIENCE, Kube
+from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, Object, People
 from tests.cluster.process import (
     SYSTEM,
@@ -228,21 +228,7 @@ class Shop:
 
     def until_told(self, reason: str, *parts: str) -> None:
         """Wait for an Event about the Project whose message has all these parts."""
-        path, kube = self.people.path("Event"), self.people.kube
-
-        def is_it(event: Object) -> bool:
-            of_it = (event.get("reason"), event.get("regarding", {}).get("name")) == (reason, self.name)
-            return of_it and all(part in event.get("note", "") for part in parts)
-
-        status, body = kube.request("GET", path)
-        assert status == 200, body
-        if any(is_it(event) for event in body["items"]):
-            return
-        query = f"watch=true&timeoutSeconds={round(PATIENCE)}&resourceVersion={body['metadata']['resourceVersion']}"
-        with kube.watch(f"{path}?{query}") as events:
-            if any(is_it(event["object"]) for event in events):
-                return
-        raise AssertionError(f"no Event {reason} with {parts}")
+        self.people.until_event(self.name, reason, *parts)
 
     def asked(self, since: int) -> list[str]:
         """Return what GitHub was asked about the repository after a mark, without what is the same in all paths."""

@@ -353,6 +353,11 @@ def test_bad_input(people: People, hub: Hub, fresh: TokenMaker, closed_port: int
                 assert case.hint in message, (name, message)
                 assert "Traceback" not in message
         assert delay < 3, delay
+        # Events are posted one after the other behind the work: those of all cases come before that of another one.
+        people.apply("Project", "last", token("of-the-last"))
+        people.until_event("last", Reason.SECRET_NOT_FOUND.value)
+        told_at_last = (name for name, case in by_kind["Project"].items() if case.type == "TokenResolved")
+        people.until_every("Project", dict.fromkeys(("last", *told_at_last), _has_pods))
 
         _is_quiet(people, hub, cases)
         asked = hub.journal(began)
@@ -373,6 +378,10 @@ def test_bad_input(people: People, hub: Hub, fresh: TokenMaker, closed_port: int
         for case in left.values():
             case.mend()
         people.until_every("Project", {name: _is_mended(case) for name, case in left.items()}, seconds=3 * SWEEP)
+
+
+def _has_pods(project: Object | None) -> bool:
+    return condition(project or {}, "Deployed").get("status") == "True"
 
 
 def _is_quiet(people: People, hub: Hub, cases: dict[str, Case]) -> None:

@@ -53,7 +53,7 @@ def test_the_credential_of_the_last_project_ends_with_it(people: People, hub: Hu
     put_app(people, app)
     people.apply(KIND, "it", {"account": account.login, "appSecretRef": {"name": "app"}})
     refer(people, "shop", f"{account.login}/shop")
-    assert condition(people.settled("shop"), "Ready")["status"] == "True"
+    people.until_ready("shop")
     secret = clone_secret(people, "shop")
     assert secret is not None
     token = data_of(people.get("Secret", secret))["token"]
@@ -98,7 +98,7 @@ def test_the_reading_token_of_a_namespace_ends_with_its_grant(
     people.apply(KIND, "it", {**spec, "grants": [grant]})
     people.until_condition("it", "Ready", "True", "Ready", kind=KIND)
     refer(consumer, "shop", f"{account.login}/shop", installation="it", namespace=people.namespace)
-    assert condition(consumer.settled("shop"), "Ready")["status"] == "True"
+    consumer.until_ready("shop")
     made = [
         str(line["fingerprint"])
         for line in mooring.audit

@@ -44,8 +44,7 @@ def test_a_project_of_an_enterprise_server(people: People, hub: Hub) -> None:
         "outputs": [{"secretName": "git", "format": "GitCredentials"}],
     }
     people.apply("GitHubInstallation", "acme", spec)
-    found = people.settled("acme", kind="GitHubInstallation")
-    assert condition(found, "Ready")["status"] == "True", found["status"]
+    people.until_ready("acme", kind="GitHubInstallation")
     assert hub.web_url.removeprefix("https://") in data_of(people.get("Secret", "git"))[".git-credentials"]
     people.apply(
         "Project",
@@ -57,8 +56,7 @@ def test_a_project_of_an_enterprise_server(people: People, hub: Hub) -> None:
             "workload": {"image": "nginx"},
         },
     )
-    project = people.settled("shop")
-    assert condition(project, "Ready")["status"] == "True", project["status"]
+    people.until_ready("shop")
     deployment = people.get("Deployment", "shop-default")
     assert deployment is not None
     arguments = deployment["spec"]["template"]["spec"]["initContainers"][0]["args"]

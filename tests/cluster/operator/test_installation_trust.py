@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +81,7 @@ class Owner:
         self.people.apply(KIND, "it", spec)
         refer(self.people, "shop", f"{self.account.login}/shop")
         for kind, name in ((KIND, "it"), ("Project", "shop")):
-            found = self.people.settled(name, kind=kind)
-            assert condition(found, "Ready")["status"] == "True", found["status"]
+            self.people.until_ready(name, kind=kind)
         return data_of(self.people.get("Secret", "ci"))["token"]
 
 
@@ -158,10 +158,11 @@ def gained_nothing(owner: Owner, intruder: People, since: int) -> None:
     """Hold the journal against what the intruder may do: show its junk key, and be refused."""
     # What it signs with its own key under the owner's name is refused before anything is asked about anybody.
     asked = asked_about(owner.hub, since, f"/installations/{owner.number}", owner.account.login)
-    # What the owner follows is swept meanwhile, with the owner's credential.
-    swept = f"GET /{owner.account.login}/shop.git/info/refs?service=git-upload-pack installation-{owner.number} 200"
-    assert [entry for entry in asked if entry != swept] == []
-    assert asked.count(swept) <= 2
+    # What the owner follows is swept meanwhile, with a token of the owner's: nobody else here has one.
+    tip = f"/{owner.account.login}/shop.git/info/refs?service=git-upload-pack"
+    swept = [entry for entry in asked if re.fullmatch(rf"GET {re.escape(tip)} installation-\d+ 200", entry)]
+    assert [entry for entry in asked if entry not in swept] == []
+    assert len(swept) <= 2
     assert set(signed_by(owner.hub, since, owner.app)) <= {"GET /api/v3/app 401"}
     assert minted_by(owner.hub, since, owner.app) == []
     texts = json.dumps(intruder.list("Secret"))
@@ -251,8 +252,7 @@ def test_the_operators_app_in_its_own_namespace(operators: Operators, hub: Hub) 
     system = operators.system
     try:
         system.apply(KIND, "it", wish(operators.first, outputs=[output("ci", permissions=READ)]))
-        found = system.settled("it", kind=KIND)
-        assert condition(found, "Ready")["status"] == "True", found["status"]
+        system.until_ready("it", kind=KIND)
         assert reaches(hub, data_of(system.get("Secret", "ci"))["token"]) == [
             f"{operators.first.login}/{name}" for name in ("shop", "vault")
         ]
@@ -328,8 +328,8 @@ def test_an_unbound_account_is_withdrawn_and_the_others_stay(
             each.apply(KIND, "it", spec)
             refer(each, "shop", f"{first.login}/shop")
         for each in both:
-            assert condition(each.settled("it", kind=KIND), "Ready")["status"] == "True"
-            assert condition(each.settled("shop"), "Ready")["status"] == "True"
+            each.until_ready("it", kind=KIND)
+            each.until_ready("shop")
         held = {
             each.namespace: [
                 data_of(each.get("Secret", name))["token"] for name in ("ci", str(clone_secret(each, "shop")))
@@ -367,7 +367,7 @@ def test_the_ceilings_of_a_binding_hold(operators: Operators, people: People, ku
         refer(people, "shop", shop)
         refer(people, "vault", vault)
         people.until_condition("vault", "Ready", "False", "RepositoryNotCovered")
-        assert condition(people.settled("shop"), "Ready")["status"] == "True"
+        people.until_ready("shop")
         assert reaches(hub, data_of(people.get("Secret", str(clone_secret(people, "shop"))))["token"]) == [shop]
         asked = [entry["asked"] for entry in mints(hub, since, operators.numbers[first.login])]
         # What is given out is narrow; what looks up may see all, and stays with the operator.
@@ -394,7 +394,7 @@ def test_the_ceilings_of_a_binding_hold(operators: Operators, people: People, ku
 def test_without_an_app_the_operator_says_so(operators: Operators, people: People, kube: Kube, hub: Hub) -> None:
     with policy(kube, {"bindings": [operators.binding(operators.first, people.namespace)]}):
         people.apply(KIND, "it", wish(operators.first, outputs=[output("ci", permissions=READ)]))
-        assert condition(people.settled("it", kind=KIND), "Ready")["status"] == "True"
+        people.until_ready("it", kind=KIND)
         operators.system.delete("Secret", OPERATORS_APP)
         try:
             people.until_condition("it", "Stalled", "True", "AppNotConfigured", kind=KIND)
@@ -425,7 +425,7 @@ def test_after_a_restart_nobody_gets_what_another_had(
     granted = {"namespaces": {"names": [consumer.namespace]}, "repositories": [f"{account}/vault"]}
     owner.people.patch(KIND, "it", {"spec": {"grants": [granted]}})
     refer(consumer, "vault", f"{account}/vault", namespace=owner.people.namespace)
-    assert condition(consumer.settled("vault"), "Ready")["status"] == "True"
+    consumer.until_ready("vault")
     lent = data_of(consumer.get("Secret", str(clone_secret(consumer, "vault"))))["token"]
     mooring.kill()
     proven_long_ago(consumer, "vault")

@@ -275,7 +275,7 @@ def test_what_rolls_goes_with_all_that_is_its_own_while_github_is_away(
     people.secret(GLOBAL, fresh())
     people.apply("GitHubUser", "default", {})
     refer(people, "shop", f"{account.login}/shop")
-    assert condition(people.settled("shop"), "Ready")["status"] == "True"
+    people.until_ready("shop")
     secret = clone_secret(people, "shop")
     assert secret is not None
     token = data_of(people.get("Secret", secret))["token"]

@@ -115,14 +115,14 @@ def test_github_enterprise(
         its_certificates(release, reader, people, hub)
 
         reader.types("kind: GitHubInstallation")
-        assert condition(people.settled("billing"), "Ready")["status"] == "True"
+        people.until_ready("billing")
         assert f"--url={hub.web_url}/{acme.login}/billing.git" in checkout(people, "billing")
         installation = people.get("GitHubInstallation", "internal")
         assert condition(installation or {}, "Ready")["status"] == "True"
 
         since = hub.mark()
         reader.types("kind: GitHubUser")
-        assert condition(people.settled("reports"), "Ready")["status"] == "True"
+        people.until_ready("reports")
         assert f"--url={hub.web_url}/{acme.login}/reports.git" in checkout(people, "reports")
         assert any(entry["credential"] == fresh.last for entry in hub.journal(since))
 

@@ -102,7 +102,7 @@ def test_an_app_with_exactly_what_the_page_says(
         entered(place, hub, app, url, secret, acme.repositories["shop"])
 
         follow(people, "shop", acme.login, repository)
-        assert condition(people.settled("shop"), "Ready")["status"] == "True"
+        people.until_ready("shop")
         hub.control("POST", "/push", {"repository": repository, "user": "alice", "files": {"a.txt": "new"}})
         people.until("Project", "shop", lambda it: trigger_of(it) == "Push", "a rollout by the push")
         (delivery,) = (one for one in of_app(hub, app) if one["event"] == "push")
@@ -142,7 +142,7 @@ def test_each_part_that_is_left_out_is_missed(place: Place, people: People, hub:
     refused = people.until("Project", "contents", is_refused, "a word about the permission")
     assert condition(refused or {}, "Ready")["reason"] == "PermissionMissing"
     people.until("Project", "push", has_webhook("EventsMissing"), "EventsMissing")
-    assert condition(people.settled("push"), "Ready")["status"] == "True"
+    people.until_ready("push")
     found = people.until(KIND, "repository", lambda it: url_of(it) is not None, "an address")
     secret = "a-webhook-secret-without-repository"
     entered(place, hub, apps["repository"], str(url_of(found)), secret, acme.repositories["shop"])

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from tests.cluster.harness import Hub, Object, People, condition
+from tests.cluster.harness import Hub, Object, People
 from tests.cluster.operator.apps import Account, install, make_app, put_app
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pages.conftest import Place
@@ -68,7 +68,7 @@ def test_the_page(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
 
     # Both are done, and there is nothing left for a tool to change: not at this moment, and not after it applied again.
     for name, kind in (("shop", "Project"), ("acme", "GitHubInstallation"), ("default", "GitHubUser")):
-        assert condition(people.settled(name, kind=kind), "Ready")["status"] == "True"
+        people.until_ready(name, kind=kind)
     before = generations(people)
     assert desk.run(f"kubectl diff --server-side {there}").stdout == ""
     assert desk.run(f"kubectl apply --server-side {there}").returncode == 0

@@ -62,7 +62,7 @@ def test_the_page(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
         git_takes_the_outputs(desk, reader, token, f"{hub.web_url}/{acme.login}/shop.git")
 
         reader.types("kind: Project")
-        assert condition(people.settled("api"), "Ready")["status"] == "True"
+        people.until_ready("api")
         columns, *rows = reader.types("get secrets").splitlines()
         assert columns.split() == printed("SECRET ")
         assert any(row.startswith("mooring-clone-") and len(row.split()) == 3 for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.cluster.gateway.site import post
-from tests.cluster.harness import Hub, Object, People, condition
+from tests.cluster.harness import Hub, Object, People
 from tests.cluster.operator.apps import Account, install, make_app, mints, output, put_app, refer, signed_by
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pages.conftest import Place, decoded, until
@@ -46,7 +46,7 @@ def test_the_page(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
     people.apply("Project", "inherits", {"workload": WORKLOAD})
     refer(people, "cloned", f"{acme.login}/api", "acme", token={"source": "none"})
     for name in PROJECTS:
-        assert condition(people.settled(name), "Ready")["status"] == "True"
+        people.until_ready(name)
     people.settled("acme", kind=KIND)
 
     with place.reader(desk, RUN_HERE, PAGE, {"team-a": people.namespace}) as reader:
@@ -80,7 +80,7 @@ def test_the_page(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
         kept = {"webhookSecret": "the-present-one", "webhookSecretPrevious": "the-one-before"}
         assert decoded(people, SECRET) == {**app.data(), "privateKey": key, **kept}
         until(lambda: signed_by(hub, mark, app) != [], "the new key is proven")
-        assert condition(people.settled("acme", kind=KIND), "Ready")["status"] == "True"
+        people.until_ready("acme", kind=KIND)
         assert f"{people.namespace} " in reader.types("get githubinstallations")
         assert decoded(people, "ci") == held
         assert [asked for asked in mints(hub, mark, number) if "repository_ids" in asked["asked"]] == []

@@ -117,7 +117,7 @@ def a_token_is_shared_with_whom_it_is_granted(owner: People, granted: People, st
     spec = {"userRef": {"name": "default", "namespace": owner.namespace}, "workload": WORKLOAD}
     for people in (granted, stranger):
         people.apply("Project", "shop", spec)
-    assert condition(granted.settled("shop"), "Ready")["status"] == "True"
+    granted.until_ready("shop")
     assert granted.workload_token("shop") == token
     refused = stranger.until_condition("shop", "TokenResolved", "False", "UserNotFound")
     assert stranger.workload_token("shop") is None
@@ -144,7 +144,7 @@ def an_installation_is_shared_as_granted(
     refer(team_a, "not-site", f"{acme.login}/site", acme.login, owner.namespace)
     tokens = []
     for name, (people, repository) in allowed.items():
-        assert condition(people.settled(name), "Ready")["status"] == "True"
+        people.until_ready(name)
         token = decoded(people, str(clone_secret(people, name)))["token"]
         reached = reaches(hub, token)
         assert isinstance(reached, list)
