@@ -152,7 +152,7 @@ class GitServer:
                 await response.prepare(call.request)
                 await _copy(process, response, call.request)
                 await feeding
-                await response.write_eof()
+                # Its end is sent when this has returned, and so is in the journal: nobody has an answer before that.
             finally:
                 feeding.cancel()
                 await _end(process)

@@ -1,4 +1,4 @@
-"""Mooring with a sweep that comes when it is told to: on SIGUSR1 each repository's hook is looked at, once.
+"""Mooring whose sweeps come when they are told to: on SIGUSR1 each repository's hook is looked at, once.
 
 Run in place of `python -m mooring`.
 """
@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
+from datetime import timedelta
 from typing import Any
 
 from mooring import wiring
 from mooring.__main__ import main
+from mooring.domain import sweeping
 from mooring.services.repository_hooks import RepositoryHooks
 
 
@@ -34,4 +36,5 @@ class Looking(RepositoryHooks):
 
 if __name__ == "__main__":
     setattr(wiring, RepositoryHooks.__name__, Looking)
+    sweeping.GATHERING = timedelta(days=1)
     sys.exit(main())

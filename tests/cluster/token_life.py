@@ -91,6 +91,9 @@ class Holder:
             holder.make_project()
             holder.people.until_condition(PROJECT, "Ready", "True", "Ready")
         holder.people.until_ready("acme", kind=INSTALLATION)
+        if project:
+            # That it has a clone credential is told by another run.
+            holder.people.until(INSTALLATION, "acme", _counts_clones, "a clone Secret")
         return holder
 
     def apply(self, **more: Any) -> None:
@@ -173,6 +176,10 @@ class Holder:
     def secrets(self) -> list[Object]:
         """Return the Secrets with an installation token."""
         return [secret for secret in self.people.list("Secret") if ISSUED in told_on(secret)]
+
+
+def _counts_clones(installation: Object | None) -> bool:
+    return "clone Secrets: 1." in condition(installation or {}, "TokenResolved").get("message", "")
 
 
 def until(holds: Callable[[], bool], what: str, seconds: float = PATIENCE) -> None:

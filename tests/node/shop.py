@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from tests.cluster.harness import Object, condition
+from tests.cluster.token_life import fault
 from tests.lab.kubernetes.support import until
 from tests.node.install import PATIENCE, Mooring, page
 
@@ -151,6 +152,13 @@ class Shop:
         self._git(self._work, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
         return self._git(self._work, "rev-parse", "HEAD").strip()
 
+    def delivered(self, files: Mapping[str, str]) -> str:
+        """Push, and wait until the gateway has recorded it, which nobody who looks by himself comes before."""
+        with fault(self.hub, kind="lag", repository=self.repository):
+            sha = self.push(files)
+            self.people.until("Project", "shop", lambda it: _at(it, "status", "push", "sha") == sha, f"{sha[:7]}")
+        return sha
+
     def _git(self, where: Path, *arguments: str) -> str:
         people = {f"GIT_{who}_{what}": "alice@example.com" for who in ("AUTHOR", "COMMITTER") for what in _SAID}
         helper = "!f() { echo username=x-access-token; echo password=$ALICE; }; f"
@@ -203,6 +211,10 @@ class Shop:
         return self.node.kubectl(
             "get", "service", f"{name}-default", f"--namespace={self.namespace}", "--output=jsonpath={.spec.clusterIP}"
         )
+
+    def answers(self, name: str = "shop") -> str:
+        """What the Service answers, whatever it is: a pod may be ready before every rule leads to it."""
+        return page(self.address(name), PORT)[1]
 
     def page(self, name: str = "shop") -> str:
         """The page as the Service answers with it."""

@@ -68,12 +68,12 @@ def test_from_nothing_to_a_page_that_a_push_changes(mooring: Mooring, tmp_path: 
     shop = Shop(mooring, "story", tmp_path)
     shop.connect()
     shop.deploy()
-    assert shop.page() == "one"
+    until(lambda: shop.answers() == "one", "the Service leads to the pod", PATIENCE)
     before, tokens = shop.alone(), shop.tokens()
     assert len(tokens) == 1
 
     with onlooker(tokens) as watched:
-        sha = shop.push({"index.html": "two"})
+        sha = shop.delivered({"index.html": "two"})
         project = shop.arrived(sha)
         until(lambda: shop.page() == "two", "the Service leads to the new pod", PATIENCE)
     after = shop.alone()
@@ -117,9 +117,14 @@ def test_a_pod_that_is_made_anew_hours_later_still_fetches(shop: Shop) -> None:
     shop.people.delete("Pod", pod["metadata"]["name"])
     until(lambda: uids(shop.pods("brief")).isdisjoint(uids([pod])), "the pod is gone", PATIENCE)
     until(lambda: all(_is_ready(one) for one in shop.pods("brief")), "another one is ready", PATIENCE)
-    assert shop.page("brief") == shop.page()
+    until(lambda: shop.answers("brief") == shop.page(), "the Service leads to the pod", PATIENCE)
     [another] = shop.pods("brief")
     assert shop.fetches(another, mark)
+    # What is pushed later is to roll one Project.
+    for kind in ("Project", "GitHubInstallation"):
+        shop.people.delete(kind, "brief")
+        shop.people.until(kind, "brief", lambda obj: obj is None, "its end")
+    until(lambda: not shop.pods("brief"), "its pods are gone", PATIENCE)
 
 
 def test_a_container_that_starts_again_fetches_nothing(shop: Shop) -> None:
@@ -148,8 +153,8 @@ def test_a_public_url_and_an_image_alone_work_the_same_way(shop: Shop) -> None:
     shop.people.apply("Project", "alone", {"workload": alone, "expose": {}})
     shop.ready("site")
     shop.ready("alone")
-    assert shop.page("site") == "for everybody"
-    assert WORD_FILE in shop.page("alone")
+    until(lambda: shop.answers("site") == "for everybody", "the Service leads to the pod", PATIENCE)
+    until(lambda: WORD_FILE in shop.answers("alone"), "the other leads to the other", PATIENCE)
 
 
 def _refused(shop: Shop, token: str) -> bool:

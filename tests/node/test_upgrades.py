@@ -74,7 +74,7 @@ def test_an_upgrade_and_the_way_back_roll_nothing(mooring: Mooring, team: Shop) 
     assert "deployments/mooring-gateway" not in left(mooring.kube)
     assert standing(mooring.kube) == before
 
-    sha = team.push({"index.html": "told to the sidecar"})
+    sha = team.delivered({"index.html": "told to the sidecar"})
     revision = team.arrived(sha)["status"]["revision"]
     until(lambda: team.page() == "told to the sidecar", "the Service leads to the new pod", PATIENCE)
     told = [entry["status_code"] for entry in team.deliveries() if entry["guid"] == revision.get("delivery")]

@@ -164,5 +164,5 @@ async def running(watch: Watch) -> AsyncIterator[Watch]:
         yield watch
     finally:
         task.cancel()
-        async with asyncio.timeout(1.0):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(task, return_exceptions=True)

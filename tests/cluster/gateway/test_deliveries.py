@@ -45,6 +45,14 @@ def until_followed(gateways: Pair, repository: int, secret: str = SECRET, path: 
             time.sleep(0.02)
 
 
+def until_hinted(gateways: Pair, installation: int, secret: str = SECRET, path: str = OWN) -> None:
+    """Wait until the gateway that is asked first knows an installation by its id."""
+    payload, deadline = {"installation": {"id": installation}}, time.monotonic() + PATIENCE
+    while (told := post(gateways[0].url, payload, secret, "installation", path, "first hint"))[1] not in KNOWN:
+        assert time.monotonic() < deadline, (told, gateways[0].log[-4000:])
+        time.sleep(0.02)
+
+
 def followed(gateways: Pair, people: People, site: Site) -> int:
     """Make a Project by the operator's App, whose first push is recorded; return its repository's id."""
     repository = repository_id()
@@ -143,6 +151,7 @@ def test_what_is_told_of_each_delivery(gateways: Pair, site: Site, people: Peopl
 
 def test_an_event_of_an_installation_leaves_a_hint(gateways: Pair, site: Site, people: People) -> None:
     repository = followed(gateways, people, site)
+    until_hinted(gateways, repository)
     payload = {"action": "added", "installation": {"id": repository}}
     url = gateways[0].url
     assert post(url, payload, SECRET, "installation_repositories", delivery="d1") == (202, "recorded")
@@ -243,6 +252,7 @@ def test_signed_lies_change_nothing_of_others(
         until_followed(gateways, repository, "a", of_a)
         until_followed(gateways, own, "b", of_b)
         until_followed(gateways, own, derived, hook_of_b)
+        until_hinted(gateways, repository, "b", of_b)
         url = gateways[0].url
         as_it_was = versions(people)
         renamed = {"repository": {"id": repository}}

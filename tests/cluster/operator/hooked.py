@@ -17,6 +17,7 @@ import httpx
 from lab import Lab
 from mooring.domain.names import WEBHOOK_KEY, WEBHOOK_SECRET
 from mooring.domain.webhooks.keys import hook_path_id, hook_secrets
+from tests.cluster import quiet
 from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.gateway.site import post
 from tests.cluster.harness import Hub, Object
@@ -107,9 +108,8 @@ def running(lab: Lab, kube: Kube, hub: Hub, folder: Path) -> Iterator[Site]:
     """Run both until the end of the block, each under its own Role."""
     shared = folder / "webhook"
     shared.mkdir()
-    # What a sweep finds is not what an event leads to.
-    settings = {"MOORING_PUBLIC_BASE_URL": BASE, "MOORING_SWEEP_INTERVAL": "24h"}
-    with running_operator(lab, kube, folder, **settings) as operator:
+    # What a look of its own finds is not what an event leads to.
+    with running_operator(lab, kube, folder, module=quiet.__name__, MOORING_PUBLIC_BASE_URL=BASE) as operator:
         mount(kube, shared)
         kubeconfig = gateway_kubeconfig(lab, folder)
         with running_gateways(lab, kubeconfig, shared, folder, "gateway") as (gateway,):

@@ -266,10 +266,10 @@ def test_redirects_of_the_api(people: People, other_sink: Sink, proxy: Sink, hub
     kinds = (("GitHubUser", "sent"), ("Project", "named"), ("Project", "by-url"))
     for kind, name in (*kinds, ("GitHubInstallation", "sent"), ("GitHubInstallation", "other")):
         people.until(kind, name, lambda obj: condition(obj or {}, "Ready").get("status") == "False", "trouble")
+    assert people.get("Secret", "ci") is None
     hits = {fault["path"]: fault["hits"] for fault in hub.control("GET", "/faults")["faults"]}
     hub.control("DELETE", "/faults")
     assert all(hits.values()), hits
     assert sink.spoken == []
     assert proxy.spoken == []
-    assert people.get("Secret", "ci") is None
     assert mints(hub, 0, number)

@@ -18,6 +18,7 @@ from tests.cluster.conftest import Kube
 from tests.cluster.harness import Hub, Object, People, condition, is_observed, rollouts_of
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.pushes import Shop
+from tests.cluster.token_life import until
 
 RESTARTED = "kubectl.kubernetes.io/restartedAt"
 RESTART = "mooring.dev/restart"
@@ -180,8 +181,12 @@ def test_pushes_to_what_is_suspended_and_what_runs_when_it_goes_on(people: Peopl
     people.patch("Project", "shop", {"spec": {"suspend": None}})
     people.until("Project", "shop", is_ready_after("Create", "Push", "Push"))
     assert people.rollouts("shop") == 3
-    made = [event for event in people.list("Event") if event["reason"] == "SuccessfulCreate"]
-    assert len(made) == 2, [event["note"] for event in made]
+
+    def made() -> list[str]:
+        return [event["note"] for event in people.list("Event") if event["reason"] == "SuccessfulCreate"]
+
+    until(lambda: len(made()) >= 2, "the second set's Event, which comes behind the work")
+    assert len(made()) == 2, made()
     (pod,) = (pod for pod in people.list("Pod") if not pod["metadata"].get("deletionTimestamp"))
     assert pod["metadata"]["annotations"]["mooring.dev/revision"] == shop.last
 

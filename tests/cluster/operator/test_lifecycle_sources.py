@@ -333,6 +333,7 @@ def test_every_command_of_the_page_does_what_it_says(people: People, hub: Hub, f
 
     assert first[:7] in run("-o wide")
     assert f"{first} Create" in run(".status.history")
+    people.until_event("shop", "RolloutStarted")
     assert "RolloutStarted" in run("kubectl events")
     run('"suspend":true')
     until(is_suspended, "suspended")

@@ -16,7 +16,7 @@ import yaml
 from lab import Lab
 from mooring.domain.webhooks.keys import Keys
 from tests.cluster.conftest import ROOT, Kube
-from tests.cluster.harness import Hub, People, condition
+from tests.cluster.harness import Hub, People
 from tests.cluster.operator.apps import install, make_account, make_app, put_app
 from tests.cluster.operator.conftest import TokenMaker
 from tests.cluster.operator.test_lifecycle_sources import checkout
@@ -117,8 +117,7 @@ def test_github_enterprise(
         reader.types("kind: GitHubInstallation")
         people.until_ready("billing")
         assert f"--url={hub.web_url}/{acme.login}/billing.git" in checkout(people, "billing")
-        installation = people.get("GitHubInstallation", "internal")
-        assert condition(installation or {}, "Ready")["status"] == "True"
+        people.until_ready("internal", kind="GitHubInstallation")
 
         since = hub.mark()
         reader.types("kind: GitHubUser")

@@ -85,6 +85,7 @@ def test_an_uninstall_leaves_nothing_stuck_and_keeps_all(
     people.patch("Project", shop.name, {"metadata": {"finalizers": [HOOK, "example.com/theirs"]}})
     people.until("GitHubUser", "default", is_counted, "the count of its Project, which comes seconds later")
     site.until_idle()
+    # Nothing is written by a sweep either: there is none (see tests.cluster.looking).
     assert finalizers(people) == {HOOK, TOKENS, "example.com/theirs"}
     before = contents(people)
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from lab import Lab
+from tests.cluster import quiet
 from tests.cluster.conftest import PATIENCE, Kube
 from tests.cluster.harness import Hub, People
 from tests.cluster.process import Mooring, policy, running_operator
 from tests.cluster.tenancy import IMAGE, PORTS, Attempt, Identifiers, attempts, disguised, references
-from tests.cluster.token_life import until
 
 # Told of a moment or of one object alone, so that they differ between any two tenants.
 VOLATILE = ("lastTransitionTime", "deployedAt", "updatedAt", "since", "readAt", "fingerprint")
@@ -34,7 +34,8 @@ def mooring(lab: Lab, kube: Kube, hub: Hub, tmp_path_factory: pytest.TempPathFac
     allowed = {"ingress": {"hostSuffixes": ["example.com"]}}
     with (
         policy(kube, allowed),
-        running_operator(lab, kube, tmp_path_factory.mktemp("tenants"), MOORING_SWEEP_INTERVAL="8h") as running,
+        # Whose token GitHub sees is to be told by what somebody tries, not by what is swept meanwhile.
+        running_operator(lab, kube, tmp_path_factory.mktemp("tenants"), module=quiet.__name__) as running,
     ):
         yield running
 
@@ -69,8 +70,6 @@ def test_another_tenants_identifiers_give_nothing(mooring: Mooring, tenants: dic
     assert uses(hub, mark) == {"owner-acme"}
     assert holders(granted, tokens) == {"user-there-default-token", "user-there-global-default-token"}
 
-    # What the owner and the granted tenant follow is swept for the first time, and not again for hours.
-    until(lambda: swept(mooring) >= TOKENS_SWEPT, "a sweep of each", 60.0)
     before = everything_of(owner)
     mark = hub.mark()
     for people, names, role in ((intruder, real, "intruder"), (dreamer, absent, "dreamer")):
@@ -209,12 +208,6 @@ def finish(people: People, attempt: Attempt) -> None:
 def uses(hub: Hub, since: int) -> set[str]:
     """Return which of the owner's credentials GitHub has seen."""
     return {entry["credential"] for entry in hub.journal(since) if entry["credential"].startswith("owner-")}
-
-
-def swept(mooring: Mooring) -> float:
-    """Return how often the repositories of a token were looked through."""
-    lines = mooring.ask("/metrics").text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith('mooring_sweeps_total{result="ok"}'))
 
 
 def requests_about(hub: Hub, since: int, names: Identifiers) -> set[tuple[str, str, str, int]]:

@@ -193,7 +193,7 @@ def test_from_apply_to_a_push_that_is_deployed(site: Site, kube: Kube, hub: Hub,
         assert people.workload_token("shop") == token
 
         hooking.until_hooked(people)
-        pushed = shop.push()
+        pushed = shop.delivered()
         after = stand_in(people, "shop-default")
         project = until_ran(people, "shop", pushed.sha, "Push")
 

@@ -50,7 +50,7 @@ MOST_MEMORY, TAKEOVER = 250, 35.0
 PATIENCE = 180.0
 # Seconds without a run after which the operator rests, and for which it is watched doing nothing. The counts of a
 # GitHubUser come last, five seconds after the last Project.
-RESTS, IDLE = 6.0, 8.0
+RESTS, IDLE = 10.0, 8.0
 AT_ONCE = 32
 CHANGES = re.compile(r'"verb":"(?:create|update|patch|delete|deletecollection)"')
 LOOKS = re.compile(r'"verb":"get".*"resource":"(?:secrets|deployments)"')

@@ -88,7 +88,7 @@ async def test_a_jwt_may_live_for_ten_minutes_and_start_now(cast: Cast) -> None:
     assert (await get_app(cast, cast.key.sign(cast.app.id, iat=now, exp=now + 600))).status_code == 200
 
 
-@pytest.mark.parametrize(("seconds", "message"), [(600, BAD_EXP), (-100, BAD_IAT), (-62, TOO_FAR)])
+@pytest.mark.parametrize(("seconds", "message"), [(600, BAD_EXP), (-100, BAD_IAT), (-70, TOO_FAR)])
 async def test_the_labs_clock_decides_about_a_jwt(cast: Cast, seconds: int, message: str) -> None:
     now = int(time.time())
     token = cast.key.sign(cast.app.id, iat=now - 90, exp=now + 540)

@@ -35,10 +35,11 @@ def listening_ports(pids: Iterable[int]) -> set[int]:
     """The TCP ports on which these processes listen."""
     inodes = set()
     for pid in pids:
-        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-            # One that is closed while we look listens to nothing.
-            with suppress(FileNotFoundError):
-                inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+        # What is closed, or ends, while we look listens to nothing.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for descriptor in list(Path(f"/proc/{pid}/fd").iterdir()):
+                with suppress(FileNotFoundError):
+                    inodes.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
     return {port for port, inode in _listeners() if inode in inodes}
 
 
@@ -63,7 +64,8 @@ def until(condition: Callable[[], object], what: str, seconds: float = 60.0) -> 
 def assert_gone(directory: Path, ports: set[int]) -> None:
     """No process and no port of the lab is left."""
     until(lambda: not processes_of(directory), f"every process of {directory} ends")
-    assert not ports & taken_ports()
+    # Of a process that is killed, the kernel closes the sockets after its name is gone.
+    until(lambda: not ports & taken_ports(), f"the ports of {directory} are free")
 
 
 def api(lab: Lab) -> Api:

@@ -17,6 +17,7 @@ from tests.cluster.operator.pages.conftest import Place, decoded, until
 from tests.cluster.operator.pushes import GLOBAL
 from tests.cluster.operator.webhooks import url_of
 from tests.cluster.reading import Desk
+from tests.cluster.token_life import fault
 
 APP, HOOKS = "docs/guide/github-app.md", "docs/guide/webhooks.md"
 RUN_HERE = {
@@ -103,7 +104,10 @@ def test_an_app_with_exactly_what_the_page_says(
 
         follow(people, "shop", acme.login, repository)
         people.until_ready("shop")
-        hub.control("POST", "/push", {"repository": repository, "user": "alice", "files": {"a.txt": "new"}})
+        # Nobody who looks by himself comes before the delivery.
+        with fault(hub, kind="lag", repository=repository):
+            hub.control("POST", "/push", {"repository": repository, "user": "alice", "files": {"a.txt": "new"}})
+            people.until("Project", "shop", lambda it: "push" in (it or {})["status"], "the record of the push")
         people.until("Project", "shop", lambda it: trigger_of(it) == "Push", "a rollout by the push")
         (delivery,) = (one for one in of_app(hub, app) if one["event"] == "push")
         assert delivery["status_code"] == 202

@@ -69,6 +69,8 @@ def test_the_page(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
     # Both are done, and there is nothing left for a tool to change: not at this moment, and not after it applied again.
     for name, kind in (("shop", "Project"), ("acme", "GitHubInstallation"), ("default", "GitHubUser")):
         people.until_ready(name, kind=kind)
+    # The count of a user's Projects is told some seconds after them.
+    people.until("GitHubUser", "default", lambda it: counted(it) == 1, "the count of its Project")
     before = generations(people)
     assert desk.run(f"kubectl diff --server-side {there}").stdout == ""
     assert desk.run(f"kubectl apply --server-side {there}").returncode == 0
@@ -86,6 +88,12 @@ def test_the_page(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
             assert "team" not in obj["metadata"]["labels"]
             assert "argocd.argoproj.io/tracking-id" not in (obj["metadata"].get("annotations") or {})
             assert obj["metadata"]["ownerReferences"][0]["controller"] is True
+
+
+def counted(user: Object | None) -> int:
+    """Return how many Projects a GitHubUser says that it has."""
+    counts: dict[str, int] = ((user or {}).get("status") or {}).get("projects") or {}
+    return sum(counts.values())
 
 
 def generations(people: People) -> dict[str, int]:

@@ -54,9 +54,10 @@ def test_the_page(place: Place, desk: Desk, people: People, hub: Hub, acme: Acco
         assert people.namespace in {line["object"]["namespace"] for line in given}
 
         new = fresh()
-        before = (people.get("GitHubUser", "default") or {})["status"]["token"]["fingerprint"]
+        before = fingerprint_of(people.get("GitHubUser", "default"))
         reader.types(f"create secret generic {GLOBAL}", stdin=f"{new}\n")
         people.until("Project", "inherits", lambda it: newest(it) == "Token", "a rollout by the token")
+        people.until("GitHubUser", "default", lambda it: fingerprint_of(it) != before, "the new token's fingerprint")
         login, fingerprint, _ = reader.types("{.status.login}").split()
         assert (login, fingerprint != before) == ("alice", True)
         people.settled("inherits")
@@ -104,6 +105,11 @@ def the_former_webhook_secret_goes(place: Place, reader: Reader, people: People,
     reader.types('"webhookSecretPrevious":null')
     until(lambda: answer("the-one-before") == 401, "the former one is good no more")
     assert answer("the-present-one") in {200, 202}
+
+
+def fingerprint_of(user: Object | None) -> str | None:
+    """Return what a GitHubUser says of its token."""
+    return (((user or {}).get("status") or {}).get("token") or {}).get("fingerprint")
 
 
 def newest(project: Object | None) -> str:
