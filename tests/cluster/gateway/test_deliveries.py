@@ -48,7 +48,7 @@ def until_followed(gateways: Pair, repository: int, secret: str = SECRET, path: 
 def until_hinted(gateways: Pair, installation: int, secret: str = SECRET, path: str = OWN) -> None:
     """Wait until the gateway that is asked first knows an installation by its id."""
     payload, deadline = {"installation": {"id": installation}}, time.monotonic() + PATIENCE
-    while (told := post(gateways[0].url, payload, secret, "installation", path, "first hint"))[1] not in KNOWN:
+    while (told := post(gateways[0].url, payload, secret, "installation", path, "first-hint"))[1] not in KNOWN:
         assert time.monotonic() < deadline, (told, gateways[0].log[-4000:])
         time.sleep(0.02)
 

@@ -233,9 +233,14 @@ def test_what_happens_to_an_installation(covered: Shop, hub: Hub) -> None:
     def does(what: str, **body: Any) -> None:
         hub.control("POST", f"/installations/{it.installation}/{what}", body)
 
-    def settles(status: str, reason: str, project: Callable[[Object], bool]) -> Object:
+    def settles(status: str, reason: str, project: Callable[[Object], bool], **says: Any) -> None:
+        def told(installation: Object | None) -> bool:
+            ready, found = condition(installation or {}, "Ready"), (installation or {})["status"]
+            is_said = all(found.get(name) == value for name, value in says.items())
+            return is_said and (ready["status"], ready["reason"]) == (status, reason)
+
         it.people.until("Project", "shop", lambda obj: project(condition(obj or {}, "Ready")), reason, seconds=SECONDS)
-        return it.people.until_condition("it", "Ready", status, reason, kind="GitHubInstallation", seconds=SECONDS)
+        it.people.until("GitHubInstallation", "it", told, f"{reason} with {says}", seconds=SECONDS)
 
     def hinted(event: str) -> None:
         def is_told(obj: Object | None) -> bool:
@@ -250,15 +255,15 @@ def test_what_happens_to_an_installation(covered: Shop, hub: Hub) -> None:
         return bool(ready.get("status") == "False")
 
     does("suspend")
-    assert settles("False", "InstallationSuspended", ill)["status"]["phase"] == "Suspended"
+    settles("False", "InstallationSuspended", ill, phase="Suspended")
     # A Project that looks by itself may learn of it first.
     hinted("installation")
     does("unsuspend")
-    assert settles("True", "Ready", well)["status"]["phase"] == "Active"
+    settles("True", "Ready", well, phase="Active")
     does("permissions", permissions={"metadata": "read"})
     it.people.until("Project", "shop", lambda obj: ill(condition(obj or {}, "Ready")), "no right", seconds=SECONDS)
     does("permissions", permissions={"contents": "read", "metadata": "read"})
-    assert settles("True", "Ready", well)["status"]["permissions"] == {"contents": "read", "metadata": "read"}
+    settles("True", "Ready", well, permissions={"contents": "read", "metadata": "read"})
     does("repositories", selection="selected", add=["shop", "open"])
     does("repositories", remove=["shop"])
     settles("True", "Ready", ill)
@@ -266,7 +271,7 @@ def test_what_happens_to_an_installation(covered: Shop, hub: Hub) -> None:
     settles("True", "Ready", well)
     hinted("installation_repositories")
     does("delete")
-    assert settles("False", "InstallationDeleted", ill)["status"]["phase"] == "Deleted"
+    settles("False", "InstallationDeleted", ill, phase="Deleted")
     assert (pods(it), it.people.rollouts("shop")) == (before, 1)
 
 

@@ -140,9 +140,10 @@ def test_another_clock_at_github_is_no_trouble_from_the_first_request_on(
         assert abs((time_there(hub) - issued).total_seconds()) < PATIENCE
         assert (ends - issued).total_seconds() == pytest.approx(3600, abs=1)
         assert is_live(hub, holder.token())
-        # Whoever asks before the first answer is refused once, and asks again at once; so do those of other tests.
+        # Whoever asks before the first answer is refused once, and asks again at once: an installation, and who looks
+        # for its App's failed deliveries; so do those of other tests.
         refused = [entry for entry in hub.journal(since) if entry["status"] == 401]
-        assert len(refused) <= len(everywhere(people)), refused
+        assert len(refused) <= 2 * len(everywhere(people)), refused
 
 
 def everywhere(people: People) -> list[Object]:
