@@ -20,6 +20,8 @@ SUFFIX = "repair.example.com"
 KINDS = ("Secret", "Deployment", "Service", "Ingress")
 # What the brief for a repair says: from the edit to the object as it was.
 REPAIR_SECONDS = 2.0
+# After which no machine is to blame.
+MOST_SECONDS = 10.0
 # Repairs that are taken for accidents, before Mooring steps back.
 QUICK_REPAIRS = 3
 
@@ -132,7 +134,7 @@ def seconds_to_mend(people: People, name: str) -> float:
     began = time.monotonic()
     damage(people, kind, child(name, kind), edit)
     again = _is_again(wanted, before["metadata"]["resourceVersion"])
-    people.until(kind, child(name, kind), again, f"what it was before {name}")
+    people.until(kind, child(name, kind), again, f"what it was before {name}", seconds=MOST_SECONDS)
     return time.monotonic() - began
 
 

@@ -24,8 +24,6 @@ from tests.cluster.tenancy import IMAGE, PORTS, Attempt, Identifiers, attempts, 
 
 # Told of a moment or of one object alone, so that they differ between any two tenants.
 VOLATILE = ("lastTransitionTime", "deployedAt", "updatedAt", "since", "readAt", "fingerprint")
-# The owner's two, and the one that is copied to the granted tenant.
-TOKENS_SWEPT = 3
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +50,7 @@ def tenants(kube: Kube, mooring: Mooring, namespace: str) -> Iterator[dict[str, 
         kube.request("DELETE", f"/api/v1/namespaces/{place}")
 
 
-def test_another_tenants_identifiers_give_nothing(mooring: Mooring, tenants: dict[str, People], hub: Hub) -> None:
+def test_another_tenants_identifiers_give_nothing(tenants: dict[str, People], hub: Hub) -> None:
     owner, granted, intruder, dreamer = tenants.values()
     logins = {"global": "bob", "acme": "alice", "project": "alice", "copied": "alice"}
     tokens = {name: hub.token(f"owner-{name}", login) for name, login in logins.items()}
